@@ -1,0 +1,181 @@
+//! Shapes and types.
+
+use std::{fmt, ops::Deref, str::FromStr};
+
+use crate::{DType, TensorError};
+
+/// The largest number of dimensions.
+pub const MAX_RANK: usize = 8;
+
+/// The extents of a tensor, outermost first: rank 0 to [`MAX_RANK`], zero-sized dimensions legal. It is `Copy` and
+/// dereferences to its slice of dimensions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Shape {
+    dims: [usize; MAX_RANK], // unused ones are zero, so that derived equality holds
+    rank: u8,
+}
+
+impl Shape {
+    /// The shape of a scalar: rank 0, one element.
+    pub const SCALAR: Shape = Shape { dims: [0; MAX_RANK], rank: 0 };
+
+    /// A shape of these dimensions.
+    ///
+    /// # Errors
+    /// [`TensorError::Rank`] beyond rank 8, [`TensorError::TooLarge`] if the elements cannot be addressed.
+    pub fn new(dims: &[usize]) -> Result<Shape, TensorError> {
+        if dims.len() > MAX_RANK {
+            return Err(TensorError::Rank(dims.len()));
+        }
+        // Zero dimensions do not excuse the others: strides must be computable too.
+        let mut elements = 1usize;
+        for &d in dims {
+            elements = elements
+                .checked_mul(d.max(1))
+                .filter(|&e| e <= isize::MAX as usize / 16)
+                .ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?;
+        }
+        let mut shape = Shape { dims: [0; MAX_RANK], rank: dims.len() as u8 };
+        shape.dims[..dims.len()].copy_from_slice(dims);
+        Ok(shape)
+    }
+
+    /// The dimensions.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims[..self.rank as usize]
+    }
+
+    /// The number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.rank as usize
+    }
+
+    /// The number of elements: the product of the dimensions, 1 for a scalar.
+    pub fn elements(&self) -> usize {
+        self.dims().iter().product()
+    }
+
+    /// Row-major strides in elements.
+    pub fn strides(&self) -> Vec<usize> {
+        let mut strides = vec![1; self.rank()];
+        for axis in (1..self.rank()).rev() {
+            strides[axis - 1] = strides[axis] * self.dims[axis];
+        }
+        strides
+    }
+}
+
+impl Deref for Shape {
+    type Target = [usize];
+
+    fn deref(&self) -> &[usize] {
+        self.dims()
+    }
+}
+
+macro_rules! from_arrays {
+    ($($n:literal),*) => {$(
+        impl From<[usize; $n]> for Shape {
+            fn from(dims: [usize; $n]) -> Shape {
+                let mut shape = Shape { dims: [0; MAX_RANK], rank: $n };
+                shape.dims[..$n].copy_from_slice(&dims);
+                shape
+            }
+        }
+    )*};
+}
+
+from_arrays!(0, 1, 2, 3, 4, 5, 6, 7, 8);
+
+impl TryFrom<&[usize]> for Shape {
+    type Error = TensorError;
+
+    fn try_from(dims: &[usize]) -> Result<Shape, TensorError> {
+        Shape::new(dims)
+    }
+}
+
+/// `[2,3]`; `[]` for a scalar.
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (i, d) in self.dims().iter().enumerate() {
+            if i > 0 {
+                f.write_str(",")?;
+            }
+            write!(f, "{d}")?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Element type and shape.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Type {
+    /// The element type.
+    pub dtype: DType,
+    /// The shape.
+    pub shape: Shape,
+}
+
+impl Type {
+    /// The type of tensors of `dtype` and `shape`.
+    pub fn new(dtype: DType, shape: impl Into<Shape>) -> Type {
+        Type { dtype, shape: shape.into() }
+    }
+
+    /// The type of a scalar.
+    pub fn scalar(dtype: DType) -> Type {
+        Type { dtype, shape: Shape::SCALAR }
+    }
+
+    /// The number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.shape.rank()
+    }
+
+    /// The number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.elements()
+    }
+
+    /// The bytes of all elements, without padding.
+    pub fn bytes(&self) -> usize {
+        self.elements() * self.dtype.size()
+    }
+}
+
+/// `f32[2,3]`.
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.dtype, self.shape)
+    }
+}
+
+impl fmt::Debug for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Type {
+    type Err = TensorError;
+
+    fn from_str(text: &str) -> Result<Type, TensorError> {
+        let bad = || TensorError::BadType(text.to_owned());
+        let (dtype, rest) = text.split_once('[').ok_or_else(bad)?;
+        let inner = rest.strip_suffix(']').ok_or_else(bad)?;
+        let dims: Vec<usize> = if inner.trim().is_empty() {
+            vec![]
+        } else {
+            inner.split(',').map(|d| d.trim().parse().map_err(|_| bad())).collect::<Result<_, _>>()?
+        };
+        Ok(Type { dtype: dtype.trim().parse()?, shape: Shape::new(&dims)? })
+    }
+}
