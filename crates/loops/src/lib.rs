@@ -10,6 +10,7 @@
 mod expr;
 mod index;
 mod kernel;
+pub mod placement;
 
 pub use expr::{Affine, BinaryFn, Expr, ExprId, Exprs, Function, FunctionCode, UnaryFn};
 pub use kernel::{Acc, AccId, Access, Buffer, BufferId, Combine, Kernel, LoopKind, Stmt, Store, VarId};
