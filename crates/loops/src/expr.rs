@@ -91,7 +91,10 @@ pub enum BinaryFn {
 impl BinaryFn {
     /// Is the result a bool whatever the operands are?
     pub fn is_comparison(self) -> bool {
-        matches!(self, BinaryFn::Eq | BinaryFn::Ne | BinaryFn::Lt | BinaryFn::Le | BinaryFn::Gt | BinaryFn::Ge)
+        matches!(
+            self,
+            BinaryFn::Eq | BinaryFn::Ne | BinaryFn::Lt | BinaryFn::Le | BinaryFn::Gt | BinaryFn::Ge
+        )
     }
 }
 
@@ -221,10 +224,18 @@ impl Expr {
     }
 }
 
+/// An expression and what is known of its value.
+#[derive(Clone, Debug)]
+struct Node {
+    expr: Expr,
+    dtype: DType,
+    range: Option<(i64, i64)>,
+}
+
 /// An append-only arena of hash-consed expressions. Equal expressions have equal ids.
 #[derive(Clone, Debug, Default)]
 pub struct Exprs {
-    nodes: Vec<(Expr, DType)>,
+    nodes: Vec<Node>,
     ids: FxHashMap<Expr, ExprId>,
     pub(crate) extents: Vec<i64>,
     /// What [`Exprs::load`] gives is of the buffer's type: element types by buffer.
@@ -250,12 +261,17 @@ impl Exprs {
 
     /// The expression.
     pub fn get(&self, id: ExprId) -> &Expr {
-        &self.nodes[id.index()].0
+        &self.nodes[id.index()].expr
     }
 
     /// The type of its value.
     pub fn dtype(&self, id: ExprId) -> DType {
-        self.nodes[id.index()].1
+        self.nodes[id.index()].dtype
+    }
+
+    /// The least and greatest value of an `i64` expression, where they are known.
+    pub fn range(&self, id: ExprId) -> Option<(i64, i64)> {
+        self.nodes[id.index()].range
     }
 
     /// All ids, operands before users.
@@ -308,7 +324,8 @@ impl Exprs {
             Expr::Call(..) => DType::F64,
         };
         let id = ExprId(self.nodes.len() as u32);
-        self.nodes.push((expr.clone(), dtype));
+        let range = if dtype == DType::I64 { self.range_of(&expr) } else { None };
+        self.nodes.push(Node { expr: expr.clone(), dtype, range });
         self.ids.insert(expr, id);
         id
     }

@@ -4,6 +4,9 @@ use bespoke_tensor::{DType, Scalar};
 
 use crate::{Affine, BinaryFn, Expr, ExprId, Exprs, VarId};
 
+/// The range of which nothing is known.
+const ANY: (i64, i64) = (i64::MIN, i64::MAX);
+
 impl Exprs {
     /// A constant index.
     pub fn index_const(&mut self, value: i64) -> ExprId {
@@ -23,15 +26,15 @@ impl Exprs {
     pub fn index_add(&mut self, a: ExprId, b: ExprId) -> ExprId {
         let (mut sum, other) = (self.affine(a), self.affine(b));
         sum.terms.extend(other.terms);
-        sum.constant += other.constant;
+        sum.constant = sum.constant.wrapping_add(other.constant);
         self.normalise(sum)
     }
 
     /// a · c.
     pub fn index_mul(&mut self, a: ExprId, c: i64) -> ExprId {
         let mut product = self.affine(a);
-        product.terms.iter_mut().for_each(|t| t.1 *= c);
-        product.constant *= c;
+        product.terms.iter_mut().for_each(|t| t.1 = t.1.wrapping_mul(c));
+        product.constant = product.constant.wrapping_mul(c);
         self.normalise(product)
     }
 
@@ -105,31 +108,39 @@ impl Exprs {
         index
     }
 
-    /// The least and greatest value of an `i64` expression, where they are known.
-    pub fn range(&self, e: ExprId) -> Option<(i64, i64)> {
-        match self.get(e) {
+    /// The range of an `i64` expression whose operands are in the arena; `None` also where it overflows.
+    pub(crate) fn range_of(&self, expr: &Expr) -> Option<(i64, i64)> {
+        match expr {
             Expr::Literal(Scalar::I64(v)) => Some((*v, *v)),
             Expr::Var(var) => Some((0, (self.extent(*var) - 1).max(0))),
             Expr::Affine(a) => {
                 let mut sum = (a.constant, a.constant);
                 for &(atom, c) in &a.terms {
                     let (lo, hi) = self.range(atom)?;
-                    sum = if c >= 0 { (sum.0 + c * lo, sum.1 + c * hi) } else { (sum.0 + c * hi, sum.1 + c * lo) };
+                    let (lo, hi) = (c.checked_mul(lo)?, c.checked_mul(hi)?);
+                    sum = (sum.0.checked_add(lo.min(hi))?, sum.1.checked_add(lo.max(hi))?);
                 }
                 Some(sum)
             }
-            Expr::Binary(f, a, b) if self.dtype(e) == DType::I64 => {
-                let (a, b) = (self.range(*a), self.range(*b));
-                match (f, a, b) {
-                    (BinaryFn::Div, Some((lo, hi)), Some((c, d))) if c == d && c > 0 && lo >= 0 => Some((lo / c, hi / c)),
-                    (BinaryFn::Rem, Some((lo, hi)), Some((c, d))) if c == d && c > 0 && lo >= 0 => Some((0, hi.min(c - 1))),
-                    (BinaryFn::Min, Some(a), Some(b)) => Some((a.0.min(b.0), a.1.min(b.1))),
-                    (BinaryFn::Max, Some(a), Some(b)) => Some((a.0.max(b.0), a.1.max(b.1))),
-                    // A clamp bounds whatever it is given: min(max(x, 0), last).
-                    (BinaryFn::Max, None, Some(b)) | (BinaryFn::Max, Some(b), None) => Some((b.0, i64::MAX / 4)),
-                    _ => None,
+            Expr::Binary(f, a, b) => match (f, self.range(*a), self.range(*b)) {
+                (BinaryFn::Div, Some((lo, hi)), Some((c, d))) if c == d && c > 0 && lo >= 0 => {
+                    Some((lo / c, hi / c))
                 }
-            }
+                (BinaryFn::Rem, Some((lo, hi)), Some((c, d))) if c == d && c > 0 && lo >= 0 => {
+                    Some((0, hi.min(c - 1)))
+                }
+                // A clamp bounds whatever it is given: min(max(x, 0), last).
+                (BinaryFn::Min | BinaryFn::Max, None, None) => None,
+                (BinaryFn::Min, a, b) => {
+                    let (a, b) = (a.unwrap_or(ANY), b.unwrap_or(ANY));
+                    Some((a.0.min(b.0), a.1.min(b.1)))
+                }
+                (BinaryFn::Max, a, b) => {
+                    let (a, b) = (a.unwrap_or(ANY), b.unwrap_or(ANY));
+                    Some((a.0.max(b.0), a.1.max(b.1)))
+                }
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -152,9 +163,20 @@ impl Exprs {
         if let Expr::Var(v) = self.get(e) {
             return *v == var;
         }
-        let mut found = false;
-        self.get(e).operands(|o| found = found || self.depends_on_var(o, var));
-        found
+        // Each expression once: a shared operand may be reached by very many ways.
+        let mut seen = rustc_hash::FxHashSet::default();
+        let mut stack = vec![e];
+        while let Some(e) = stack.pop() {
+            match self.get(e) {
+                Expr::Var(v) if *v == var => return true,
+                other => other.operands(|o| {
+                    if seen.insert(o) {
+                        stack.push(o);
+                    }
+                }),
+            }
+        }
+        false
     }
 
     /// The terms whose coefficients `c` divides, and the others; constants alike.
@@ -162,11 +184,19 @@ impl Exprs {
         let a = self.affine(a);
         let (multiple, rest) = a.terms.into_iter().partition(|t| t.1 % c == 0);
         let remainder = a.constant.rem_euclid(c);
-        (Affine { terms: multiple, constant: a.constant - remainder }, Affine { terms: rest, constant: remainder })
+        (
+            Affine { terms: multiple, constant: a.constant.wrapping_sub(remainder) },
+            Affine { terms: rest, constant: remainder },
+        )
     }
 
     /// What the ranges say of a comparison of two indices.
     pub(crate) fn decide(&mut self, function: BinaryFn, a: ExprId, b: ExprId) -> Option<bool> {
+        // Sums wrap; a difference tells the order only where neither side can be so large that it does.
+        let small = |r: Option<(i64, i64)>| r.is_some_and(|(lo, hi)| lo > i64::MIN / 2 && hi < i64::MAX / 2);
+        if a != b && !(small(self.range(a)) && small(self.range(b))) {
+            return None;
+        }
         let negative = self.index_mul(b, -1);
         let difference = self.index_add(a, negative);
         let (lo, hi) = self.range(difference)?;
@@ -194,7 +224,7 @@ impl Exprs {
             let mut merged: Vec<(ExprId, i64)> = Vec::with_capacity(a.terms.len());
             for (atom, c) in a.terms {
                 match merged.last_mut() {
-                    Some(last) if last.0 == atom => last.1 += c,
+                    Some(last) if last.0 == atom => last.1 = last.1.wrapping_add(c),
                     _ => merged.push((atom, c)),
                 }
             }
@@ -203,8 +233,8 @@ impl Exprs {
             let Some((rem, div, whole, scale)) = self.find_split_pair(&a) else { break };
             a.terms.retain(|t| t.0 != rem && t.0 != div);
             let whole = self.affine(whole);
-            a.terms.extend(whole.terms.iter().map(|t| (t.0, t.1 * scale)));
-            a.constant += whole.constant * scale;
+            a.terms.extend(whole.terms.iter().map(|t| (t.0, t.1.wrapping_mul(scale))));
+            a.constant = a.constant.wrapping_add(whole.constant.wrapping_mul(scale));
         }
         match a.terms[..] {
             [] => self.index_const(a.constant),
@@ -219,7 +249,9 @@ impl Exprs {
             let &Expr::Binary(BinaryFn::Rem, x, c) = self.get(atom) else { continue };
             let &Expr::Literal(Scalar::I64(c_value)) = self.get(c) else { continue };
             for &(other, coefficient) in &a.terms {
-                if coefficient == scale * c_value && *self.get(other) == Expr::Binary(BinaryFn::Div, x, c) {
+                if coefficient == scale.wrapping_mul(c_value)
+                    && *self.get(other) == Expr::Binary(BinaryFn::Div, x, c)
+                {
                     return Some((atom, other, x, scale));
                 }
             }
@@ -228,7 +260,11 @@ impl Exprs {
     }
 
     /// The expression with loop variables replaced: `replace` gives the new value of a variable.
-    pub fn substitute(&mut self, e: ExprId, replace: &mut dyn FnMut(&mut Exprs, VarId) -> Option<ExprId>) -> ExprId {
+    pub fn substitute(
+        &mut self,
+        e: ExprId,
+        replace: &mut dyn FnMut(&mut Exprs, VarId) -> Option<ExprId>,
+    ) -> ExprId {
         let mut memo = rustc_hash::FxHashMap::default();
         self.substitute_memo(e, replace, &mut memo)
     }
@@ -267,8 +303,12 @@ impl Exprs {
                 let (a, b) = (go(self, a), go(self, b));
                 match (f, self.get(b)) {
                     // Only index arithmetic divides an i64 of known non-negative range by a positive literal.
-                    (BinaryFn::Div, &Expr::Literal(Scalar::I64(c))) if c > 0 && self.non_negative(a) => self.index_div(a, c),
-                    (BinaryFn::Rem, &Expr::Literal(Scalar::I64(c))) if c > 0 && self.non_negative(a) => self.index_rem(a, c),
+                    (BinaryFn::Div, &Expr::Literal(Scalar::I64(c))) if c > 0 && self.non_negative(a) => {
+                        self.index_div(a, c)
+                    }
+                    (BinaryFn::Rem, &Expr::Literal(Scalar::I64(c))) if c > 0 && self.non_negative(a) => {
+                        self.index_rem(a, c)
+                    }
                     _ => self.binary(f, a, b),
                 }
             }

@@ -9,8 +9,10 @@
 
 mod expr;
 mod index;
+mod interpret;
 mod kernel;
 pub mod placement;
 
 pub use expr::{Affine, BinaryFn, Expr, ExprId, Exprs, Function, FunctionCode, UnaryFn};
+pub use interpret::{InterpretError, apply_binary, apply_combine, apply_unary, interpret};
 pub use kernel::{Acc, AccId, Access, Buffer, BufferId, Combine, Kernel, LoopKind, Stmt, Store, VarId};
