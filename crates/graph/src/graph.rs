@@ -1,0 +1,286 @@
+//! Graphs, nodes and states.
+
+use std::{fmt, panic::Location};
+
+use bespoke_tensor::Type;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::{GraphError, Op, Operator, op};
+
+/// A node of a [`Graph`]; prints as `%7`. Ids are in topological order: inputs precede users.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct NodeId(pub u32);
+
+impl NodeId {
+    /// Its position in the graph.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}", self.0)
+    }
+}
+
+/// An operator applied to earlier nodes.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The operator with its attributes.
+    pub op: Op,
+    /// The operands.
+    pub inputs: SmallVec<[NodeId; 3]>,
+    /// The inferred type.
+    pub ty: Type,
+    /// Where the user's program asked for it first.
+    pub location: Option<&'static Location<'static>>,
+}
+
+/// A value that outlives a run: a parameter, an optimiser's slot, a counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The unique name, scoped by slashes: `dense0/weight`.
+    pub name: String,
+    /// The node that reads it.
+    pub node: NodeId,
+    /// The value it takes after the run; none if it stays.
+    pub next: Option<NodeId>,
+}
+
+/// A dataflow graph with named inputs, outputs and states.
+///
+/// ```
+/// use bespoke_graph::{Graph, op};
+/// use bespoke_tensor::{DType, Type};
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", Type::new(DType::F32, [3]))?;
+/// let y = g.add(op::Unary::Tanh, &[x])?;
+/// g.set_output("y", y)?;
+/// assert_eq!(bespoke_graph::parse(&g.to_string()).unwrap().to_string(), g.to_string());
+/// # Ok::<(), bespoke_graph::GraphError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    ids: FxHashMap<(Op, SmallVec<[NodeId; 3]>), NodeId>,
+    outputs: Vec<(String, NodeId)>,
+    states: Vec<State>,
+    location: Option<&'static Location<'static>>,
+}
+
+impl Graph {
+    /// A graph without nodes.
+    pub fn new() -> Graph {
+        Graph::default()
+    }
+
+    /// The number of nodes.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Are there no nodes?
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// The type of the node's value.
+    pub fn ty(&self, id: NodeId) -> Type {
+        self.nodes[id.index()].ty
+    }
+
+    /// All ids in topological order.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + ExactSizeIterator + use<> {
+        (0..self.nodes.len() as u32).map(NodeId)
+    }
+
+    /// The named outputs.
+    pub fn outputs(&self) -> &[(String, NodeId)] {
+        &self.outputs
+    }
+
+    /// The output of this name.
+    pub fn output(&self, name: &str) -> Option<NodeId> {
+        self.outputs.iter().find(|o| o.0 == name).map(|o| o.1)
+    }
+
+    /// The states.
+    pub fn states(&self) -> &[State] {
+        &self.states
+    }
+
+    /// The inputs: name and node, in the order they were added.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, NodeId)> {
+        self.ids().filter_map(|id| match &self.node(id).op {
+            Op::Input(input) => Some((input.name.as_str(), id)),
+            _ => None,
+        })
+    }
+
+    /// The input or state of this name.
+    pub fn source(&self, name: &str) -> Option<NodeId> {
+        let state = self.states.iter().find(|s| s.name == name).map(|s| s.node);
+        state.or_else(|| self.inputs().find(|i| i.0 == name).map(|i| i.1))
+    }
+
+    /// Nodes added from now on are reported as asked for at this place in the user's program.
+    pub fn set_location(&mut self, location: Option<&'static Location<'static>>) {
+        self.location = location;
+    }
+
+    /// Applies an operator. An equal node that exists already is returned instead of a new one.
+    ///
+    /// # Errors
+    /// [`GraphError`] if the operator does not take these operands.
+    pub fn add(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId, GraphError> {
+        let op = op.into();
+        let key = (op, SmallVec::from_slice(inputs));
+        if let Some(&id) = self.ids.get(&key) {
+            return Ok(id);
+        }
+        let types: SmallVec<[Type; 3]> = inputs.iter().map(|&i| self.ty(i)).collect();
+        let ty = key.0.infer(&types).map_err(|rule| GraphError {
+            operator: key.0.name().to_owned(),
+            operands: types.to_vec(),
+            rule,
+            location: self.location,
+        })?;
+        let id = NodeId(self.nodes.len() as u32);
+        self.nodes.push(Node { op: key.0.clone(), inputs: key.1.clone(), ty, location: self.location });
+        self.ids.insert(key, id);
+        Ok(id)
+    }
+
+    /// Adds a named input.
+    ///
+    /// # Errors
+    /// If an input or state of that name exists.
+    pub fn input(&mut self, name: &str, ty: Type) -> Result<NodeId, GraphError> {
+        self.fresh("input", name)?;
+        self.add(op::Input { name: name.to_owned(), ty }, &[])
+    }
+
+    /// Adds a named state; it keeps its value until [`Graph::set_next`].
+    ///
+    /// # Errors
+    /// If an input or state of that name exists.
+    pub fn state(&mut self, name: &str, ty: Type) -> Result<NodeId, GraphError> {
+        self.fresh("state", name)?;
+        let node = self.add(op::StateRead { name: name.to_owned(), ty }, &[])?;
+        self.states.push(State { name: name.to_owned(), node, next: None });
+        Ok(node)
+    }
+
+    /// Names a node as output.
+    ///
+    /// # Errors
+    /// If an output of that name exists.
+    pub fn set_output(&mut self, name: &str, node: NodeId) -> Result<(), GraphError> {
+        if self.output(name).is_some() {
+            return Err(self.misuse("output", format!("there is an output `{name}` already")));
+        }
+        self.outputs.push((name.to_owned(), node));
+        Ok(())
+    }
+
+    /// Drops all outputs.
+    pub fn clear_outputs(&mut self) {
+        self.outputs.clear();
+    }
+
+    /// Says what the state read by `state` is after the run.
+    ///
+    /// # Errors
+    /// If `state` is not a state's node, if its type is another, or if it has a next value already.
+    pub fn set_next(&mut self, state: NodeId, next: NodeId) -> Result<(), GraphError> {
+        let (expected, got) = (self.ty(state), self.ty(next));
+        let Some(i) = self.states.iter().position(|s| s.node == state) else {
+            return Err(self.misuse("next", format!("{state} is not a state")));
+        };
+        let name = &self.states[i].name;
+        if expected != got {
+            return Err(self.misuse("next", format!("state `{name}` is {expected}, its next value {got}")));
+        }
+        if self.states[i].next.is_some() {
+            return Err(self.misuse("next", format!("state `{name}` has a next value already")));
+        }
+        self.states[i].next = Some(next);
+        Ok(())
+    }
+
+    /// The nodes that outputs and next states depend on: a flag for each node.
+    pub fn live(&self) -> Vec<bool> {
+        let mut live = vec![false; self.nodes.len()];
+        self.roots().for_each(|r| live[r.index()] = true);
+        for id in self.ids().rev() {
+            if live[id.index()] {
+                self.node(id).inputs.iter().for_each(|i| live[i.index()] = true);
+            }
+        }
+        live
+    }
+
+    /// Outputs and next states.
+    pub fn roots(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.outputs.iter().map(|o| o.1).chain(self.states.iter().filter_map(|s| s.next))
+    }
+
+    /// The users of each node, in ascending order; a user appears once an operand.
+    pub fn users(&self) -> Vec<Vec<NodeId>> {
+        let mut users = vec![vec![]; self.nodes.len()];
+        for id in self.ids() {
+            self.node(id).inputs.iter().for_each(|i| users[i.index()].push(id));
+        }
+        users
+    }
+
+    fn fresh(&self, operator: &str, name: &str) -> Result<(), GraphError> {
+        match self.source(name) {
+            None => Ok(()),
+            Some(_) => Err(self.misuse(operator, format!("there is an input or state `{name}` already"))),
+        }
+    }
+
+    fn misuse(&self, operator: &str, rule: String) -> GraphError {
+        GraphError { operator: operator.to_owned(), operands: vec![], rule, location: self.location }
+    }
+}
+
+/// Equal nodes, outputs and states; places in the user's program do not count.
+impl PartialEq for Graph {
+    fn eq(&self, other: &Graph) -> bool {
+        self.nodes.len() == other.nodes.len()
+            && self.nodes.iter().zip(&other.nodes).all(|(a, b)| a.op == b.op && a.inputs == b.inputs)
+            && self.outputs == other.outputs
+            && self.states == other.states
+    }
+}
+
+impl Eq for Graph {}
+
+impl std::hash::Hash for Graph {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        for node in &self.nodes {
+            node.op.hash(state);
+            node.inputs.hash(state);
+        }
+        self.outputs.hash(state);
+        for s in &self.states {
+            s.next.hash(state);
+        }
+    }
+}
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,121 @@
+//! `gather`: elements picked along an axis by index.
+
+use bespoke_loops::{ExprId, Exprs};
+use bespoke_tensor::{DType, Scalar, Tensor, Type};
+
+use super::{Define, Operator, ScatterAdd, flat, for_each_index, operands, shape};
+use crate::{Attribute, Attributes, Graph, NodeId, attributes::Reader};
+
+/// Picks along `axis`: `out[b…, p…, i…, q…] = x[b…, p…, indices[b…, i…], q…]`, where the first `batch` dimensions b are
+/// shared, p are the dimensions of `x` before `axis` and q those after it. With `axis=0` it looks rows up (an
+/// embedding); with `batch=1, axis=1` it picks an element of each row (a label). An index out of range is clamped to the
+/// nearest position.
+///
+/// Inputs: `x`: any type; `indices`: i32, i64, u8 or u32.
+/// Constraints: `batch` ≤ `axis` < rank of `x`; batch extents are equal; the extent of `axis` is at least 1.
+///
+/// Example: `%2 = gather %0, %1 {axis=1, batch=1} : f32[128]` of f32[128,10] and i32[128]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Gather {
+    /// The axis to pick along.
+    pub axis: usize,
+    /// The number of shared leading dimensions.
+    pub batch: usize,
+}
+
+impl Gather {
+    pub(super) fn names() -> Vec<&'static str> {
+        vec!["gather"]
+    }
+
+    pub(super) fn read(name: &str, attributes: &mut Reader, _: Type) -> Option<Result<Gather, String>> {
+        (name == "gather")
+            .then(|| Ok(Gather { axis: attributes.size("axis")?, batch: attributes.size_or_zero("batch")? }))
+    }
+
+    /// The type of what is picked from `x` by `indices`.
+    pub(super) fn picked(axis: usize, batch: usize, x: Type, indices: Type) -> Result<Type, String> {
+        if !indices.dtype.is_int() {
+            return Err(format!("expected indices of an integer type, got {indices}"));
+        }
+        if axis >= x.rank() {
+            return Err(format!("axis {axis} is out of range for {x}"));
+        }
+        if batch > axis || batch > indices.rank() {
+            return Err(format!("{batch} batch dimensions do not precede axis {axis} of {x} and fit into {indices}"));
+        }
+        if x.shape[..batch] != indices.shape[..batch] {
+            return Err(format!("the first {batch} dimensions of {x} and {indices} differ"));
+        }
+        if x.shape[axis] == 0 {
+            return Err(format!("axis {axis} of {x} is empty"));
+        }
+        let dims = [&x.shape[..axis], &indices.shape[batch..], &x.shape[axis + 1..]].concat();
+        Ok(Type::new(x.dtype, shape(&dims)?))
+    }
+
+    /// Splits an index of what is picked into the position in `indices` and the position in `x`, in which `slot` stands
+    /// for the picked position.
+    pub(super) fn split<T: Copy>(axis: usize, batch: usize, picks: usize, index: &[T], slot: T) -> (Vec<T>, Vec<T>) {
+        let at = [&index[..batch], &index[axis..axis + picks]].concat();
+        let from = [&index[..axis], &[slot], &index[axis + picks..]].concat();
+        (at, from)
+    }
+
+    /// An index value as a legal position.
+    pub(super) fn clamp(value: Scalar, extent: usize) -> usize {
+        value.to_i64().expect("an integer").clamp(0, extent as i64 - 1) as usize
+    }
+
+    /// An index value as a legal position, in a loop.
+    pub(super) fn clamp_expr(e: &mut Exprs, value: ExprId, extent: usize) -> ExprId {
+        let position = e.convert(DType::I64, value);
+        e.index_clamp(position, extent as i64 - 1)
+    }
+}
+
+impl Operator for Gather {
+    fn name(&self) -> &'static str {
+        "gather"
+    }
+
+    fn attributes(&self) -> Attributes {
+        let attributes = Attributes::default().with("axis", Attribute::Int(self.axis as i64));
+        if self.batch == 0 { attributes } else { attributes.with("batch", Attribute::Int(self.batch as i64)) }
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        let [x, indices] = operands(inputs)?;
+        Gather::picked(self.axis, self.batch, x, indices)
+    }
+
+    fn eval(&self, inputs: &[&Tensor], ty: Type) -> Tensor {
+        let (x, indices) = (inputs[0], inputs[1]);
+        let picks = indices.ty().rank() - self.batch;
+        let (xs, is) = (x.shape().strides(), indices.shape().strides());
+        let mut positions = vec![];
+        for_each_index(&ty.shape, |index| {
+            let (at, mut from) = Gather::split(self.axis, self.batch, picks, index, 0);
+            from[self.axis] = Gather::clamp(indices.get(flat(&is, &at)), x.shape()[self.axis]);
+            positions.push(flat(&xs, &from));
+        });
+        Tensor::from_fn(ty, |i| x.get(positions[i]))
+    }
+
+    fn vjp(&self, graph: &mut Graph, node: NodeId, cotangent: NodeId) -> Vec<Option<NodeId>> {
+        let (x, indices) = (graph.node(node).inputs[0], graph.node(node).inputs[1]);
+        let zero = graph.fill_like(x, 0.0);
+        let scatter = ScatterAdd { axis: self.axis, batch: self.batch };
+        vec![Some(graph.must(scatter, &[zero, indices, cotangent])), None]
+    }
+
+    fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
+        let (x, indices) = (definer.operand_type(0), definer.operand_type(1));
+        let picks = indices.rank() - self.batch;
+        let slot = definer.exprs().index_const(0);
+        let (at, mut from) = Gather::split(self.axis, self.batch, picks, index, slot);
+        let value = definer.operand(1, &at);
+        from[self.axis] = Gather::clamp_expr(definer.exprs(), value, x.shape[self.axis]);
+        definer.operand(0, &from)
+    }
+}

@@ -1,0 +1,150 @@
+//! `reduce_sum`, `reduce_product`, `reduce_max`, `reduce_min`, `reduce_any`, `reduce_all`.
+
+use bespoke_loops::{Combine, ExprId};
+use bespoke_tensor::{DType, Scalar, Tensor, Type};
+
+use super::{Binary, Define, Operator, check_axes, flat, for_each_index, operands, shape};
+use crate::{Attributes, Graph, NodeId, attributes::Reader};
+
+/// Combines all elements along `axes`, which vanish from the shape. An empty reduction gives the identity: 0, 1, −∞ or
+/// the least integer, +∞ or the greatest, false, true. Maximum and minimum are NaN if an element is.
+///
+/// Constraints: one operand; `axes` ascend and are below its rank; `any` and `all` take bool, the others numbers.
+///
+/// Derivatives: of a maximum, its cotangent is shared equally by all elements that attain it. Of a product with exactly
+/// one zero factor, the derivative is right and its own derivative at that point is not.
+///
+/// Example: `%1 = reduce_sum %0 {axes=[0]} : f32[10]`
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reduce {
+    /// How (not [`Combine::Set`]).
+    pub combine: Combine,
+    /// Over what.
+    pub axes: Vec<usize>,
+}
+
+const NAMES: [(&str, Combine); 6] = [
+    ("reduce_sum", Combine::Sum),
+    ("reduce_product", Combine::Product),
+    ("reduce_max", Combine::Max),
+    ("reduce_min", Combine::Min),
+    ("reduce_any", Combine::Any),
+    ("reduce_all", Combine::All),
+];
+
+impl Reduce {
+    pub(super) fn names() -> Vec<&'static str> {
+        NAMES.iter().map(|n| n.0).collect()
+    }
+
+    pub(super) fn read(name: &str, attributes: &mut Reader, _: Type) -> Option<Result<Reduce, String>> {
+        let combine = NAMES.iter().find(|n| n.0 == name)?.1;
+        Some(attributes.sizes("axes").map(|axes| Reduce { combine, axes }))
+    }
+
+    /// a combined with b.
+    pub fn combine(combine: Combine, a: Scalar, b: Scalar) -> Scalar {
+        match combine {
+            Combine::Sum => Binary::Add.apply(a, b),
+            Combine::Product => Binary::Mul.apply(a, b),
+            Combine::Max => Binary::Max.apply(a, b),
+            Combine::Min => Binary::Min.apply(a, b),
+            Combine::Any => Binary::Or.apply(a, b),
+            Combine::All => Binary::And.apply(a, b),
+            Combine::Set => b,
+        }
+    }
+}
+
+/// The position that an element of a tensor takes part in after reduction: the axes that stay.
+fn kept_axes(rank: usize, axes: &[usize]) -> Vec<usize> {
+    (0..rank).filter(|a| !axes.contains(a)).collect()
+}
+
+impl Operator for Reduce {
+    fn name(&self) -> &'static str {
+        NAMES.iter().find(|n| n.1 == self.combine).expect("a reduction never sets").0
+    }
+
+    fn attributes(&self) -> Attributes {
+        Attributes::default().with_dims("axes", &self.axes)
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        let [x] = operands(inputs)?;
+        check_axes("axis", &self.axes, x.rank())?;
+        if self.axes.windows(2).any(|w| w[0] > w[1]) {
+            return Err(format!("expected ascending axes, got {:?}", self.axes));
+        }
+        let logical = matches!(self.combine, Combine::Any | Combine::All);
+        if logical != (x.dtype == DType::Bool) {
+            return Err(format!("expected {}, got {x}", if logical { "bool" } else { "numbers" }));
+        }
+        let dims: Vec<usize> = kept_axes(x.rank(), &self.axes).iter().map(|&a| x.shape[a]).collect();
+        Ok(Type::new(x.dtype, shape(&dims)?))
+    }
+
+    fn eval(&self, inputs: &[&Tensor], ty: Type) -> Tensor {
+        let x = inputs[0];
+        // Floats are summed in f64, so that the meaning does not depend on an order.
+        let wide = if ty.dtype == DType::F32 { DType::F64 } else { ty.dtype };
+        let mut result = vec![self.combine.identity(wide); ty.elements()];
+        let (kept, strides) = (kept_axes(x.ty().rank(), &self.axes), ty.shape.strides());
+        let mut i = 0;
+        for_each_index(&x.shape(), |index| {
+            let to: Vec<usize> = kept.iter().map(|&a| index[a]).collect();
+            let slot = &mut result[flat(&strides, &to)];
+            *slot = Reduce::combine(self.combine, *slot, x.get(i).convert(wide));
+            i += 1;
+        });
+        Tensor::from_fn(ty, |i| result[i])
+    }
+
+    fn vjp(&self, graph: &mut Graph, node: NodeId, cotangent: NodeId) -> Vec<Option<NodeId>> {
+        let x = graph.node(node).inputs[0];
+        let ty = graph.ty(x);
+        let spread = |graph: &mut Graph, v| graph.unreduce(v, ty.shape, &self.axes);
+        let gradient = match self.combine {
+            Combine::Sum => spread(graph, cotangent),
+            Combine::Max | Combine::Min => {
+                let extremum = spread(graph, node);
+                let attained = graph.binary(Binary::Eq, x, extremum);
+                let ones = graph.convert(attained, ty.dtype);
+                let count = graph.sum(ones, &self.axes);
+                let share = graph.over(cotangent, count);
+                let (share, zero) = (spread(graph, share), graph.fill(ty, 0.0));
+                graph.select(attained, share, zero)
+            }
+            Combine::Product => {
+                let (zero, one) = (graph.fill(ty, 0.0), graph.fill(ty, 1.0));
+                let is_zero = graph.binary(Binary::Eq, x, zero);
+                let zeros = graph.convert(is_zero, ty.dtype);
+                let others = graph.sum(zeros, &self.axes);
+                let others = spread(graph, others);
+                let others = graph.minus(others, zeros); // zero factors beside this one
+                let safe = graph.select(is_zero, one, x);
+                let product = graph.reduce(Combine::Product, safe, &self.axes);
+                let product = spread(graph, product);
+                let without = graph.over(product, safe);
+                let alone = graph.binary(Binary::Eq, others, zero);
+                let derivative = graph.select(alone, without, zero);
+                let cotangent = spread(graph, cotangent);
+                graph.times(cotangent, derivative)
+            }
+            Combine::Any | Combine::All | Combine::Set => return vec![None],
+        };
+        vec![Some(gradient)]
+    }
+
+    fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
+        let ty = definer.operand_type(0);
+        let extents: Vec<usize> = self.axes.iter().map(|&a| ty.shape[a]).collect();
+        definer.reduce(self.combine, ty.dtype, &extents, &mut |definer, position| {
+            let (mut kept, mut reduced) = (index.iter(), position.iter());
+            let full: Vec<ExprId> = (0..ty.rank())
+                .map(|a| *if self.axes.contains(&a) { reduced.next() } else { kept.next() }.expect("one a dimension"))
+                .collect();
+            definer.operand(0, &full)
+        })
+    }
+}
