@@ -1,6 +1,6 @@
 //! Index arithmetic: affine normal form, simplified with the ranges of the loop variables.
 
-use bespoke_tensor::{DType, Scalar};
+use bespoke_tensor::Scalar;
 
 use crate::{Affine, BinaryFn, Expr, ExprId, Exprs, VarId};
 

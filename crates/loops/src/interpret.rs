@@ -405,7 +405,7 @@ pub fn apply_binary(function: BinaryFn, x: Scalar, y: Scalar) -> Option<Scalar> 
     }
     Some(match (x, y) {
         (Scalar::U32(x), Scalar::U32(y)) if function == F::MulHigh => {
-            Scalar::U32((u64::from(x) * u64::from(y) >> 32) as u32)
+            Scalar::U32(((u64::from(x) * u64::from(y)) >> 32) as u32)
         }
         (Scalar::F32(x), Scalar::F32(y)) => float!(F32, x, y),
         (Scalar::F64(x), Scalar::F64(y)) => float!(F64, x, y),

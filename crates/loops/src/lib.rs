@@ -11,8 +11,13 @@ mod expr;
 mod index;
 mod interpret;
 mod kernel;
+mod parse;
 pub mod placement;
+mod text;
+mod verify;
 
 pub use expr::{Affine, BinaryFn, Expr, ExprId, Exprs, Function, FunctionCode, UnaryFn};
 pub use interpret::{InterpretError, apply_binary, apply_combine, apply_unary, interpret};
 pub use kernel::{Acc, AccId, Access, Buffer, BufferId, Combine, Kernel, LoopKind, Stmt, Store, VarId};
+pub use parse::{ParseError, parse_kernel};
+pub use verify::verify;

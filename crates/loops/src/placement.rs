@@ -67,8 +67,15 @@ pub struct Dependencies(Vec<Dependence>);
 impl Dependencies {
     /// Of all expressions that are in the arena now.
     pub fn of(exprs: &Exprs) -> Dependencies {
-        let mut all: Vec<Dependence> = Vec::with_capacity(exprs.len());
-        for id in exprs.ids() {
+        let mut dependencies = Dependencies(Vec::with_capacity(exprs.len()));
+        dependencies.extend(exprs);
+        dependencies
+    }
+
+    /// Takes in the expressions that were added to the arena since.
+    pub(crate) fn extend(&mut self, exprs: &Exprs) {
+        let all = &mut self.0;
+        for id in exprs.ids().skip(all.len()) {
             let mut own = match exprs.get(id) {
                 Expr::Var(var) => Dependence::var(*var),
                 Expr::Acc(acc) => Dependence::acc(*acc),
@@ -78,7 +85,6 @@ impl Dependencies {
             exprs.get(id).operands(|o| own = own.union(all[o.index()]));
             all.push(own);
         }
-        Dependencies(all)
     }
 
     /// What this expression depends on.
@@ -230,10 +236,10 @@ impl<'k> Placer<'k> {
     }
 
     fn collect_statement(&mut self, stmt: &Stmt, out: &mut Vec<ExprId>) {
-        if let Stmt::For { var, body, .. } = stmt {
-            if self.exprs.extent(*var) > 0 {
-                body.iter().for_each(|s| self.collect_statement(s, out));
-            }
+        if let Stmt::For { var, body, .. } = stmt
+            && self.exprs.extent(*var) > 0
+        {
+            body.iter().for_each(|s| self.collect_statement(s, out));
         }
         uses(stmt, &mut |e, index| self.collect(e, index, out));
     }
