@@ -444,13 +444,8 @@ impl<'t> Parser<'t> {
                 constant = constant.checked_add(value).ok_or_else(|| self.error_at(start, too_large))?;
             } else {
                 let atom = self.atom("an index: i0, e0 or a number")?;
-                let c = if self.try_symbol("*") {
-                    self.signed(negative)?
-                } else if negative {
-                    -1
-                } else {
-                    1
-                };
+                let sign = if negative { -1 } else { 1 };
+                let c = if self.try_symbol("*") { self.signed(negative)? } else { sign };
                 match terms.iter_mut().find(|t| t.0 == atom) {
                     Some(t) => t.1 = t.1.checked_add(c).ok_or_else(|| self.error_at(start, too_large))?,
                     None => terms.push((atom, c)),
