@@ -10,7 +10,16 @@ mod sealed {
 
 /// A Rust type whose values are elements of a [`Tensor`](crate::Tensor); sealed.
 pub trait Element:
-    sealed::Sealed + NoUninit + CheckedBitPattern + Copy + Default + PartialEq + std::fmt::Debug + Send + Sync + 'static
+    sealed::Sealed
+    + NoUninit
+    + CheckedBitPattern
+    + Copy
+    + Default
+    + PartialEq
+    + std::fmt::Debug
+    + Send
+    + Sync
+    + 'static
 {
     /// The element type.
     const DTYPE: DType;

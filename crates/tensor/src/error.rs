@@ -1,6 +1,6 @@
 //! What can go wrong with tensors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{DType, Shape, Type};
 
@@ -37,6 +37,9 @@ pub enum TensorError {
     /// The text is not a type such as `f32[2,3]`.
     #[error("`{0}` is not a type; expected something like f32[2,3]")]
     BadType(String),
+    /// A stream does not hold the array or archive it should, or could not be read or written.
+    #[error("{0}")]
+    Stream(String),
     /// A file could not be read or written, or holds something else than it should.
     #[error("{}: {reason}", path.display())]
     File {
@@ -45,4 +48,17 @@ pub enum TensorError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl TensorError {
+    /// A file error at `path`; `reason` is anything that says what is wrong with it.
+    pub fn file(path: &Path, reason: impl std::fmt::Display) -> TensorError {
+        TensorError::File { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+impl From<std::io::Error> for TensorError {
+    fn from(error: std::io::Error) -> TensorError {
+        TensorError::Stream(error.to_string())
+    }
 }

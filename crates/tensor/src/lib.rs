@@ -16,7 +16,9 @@
 mod dtype;
 mod element;
 mod error;
+mod file;
 pub mod npy;
+mod npz;
 mod scalar;
 mod shape;
 mod tensor;
@@ -24,6 +26,7 @@ mod tensor;
 pub use dtype::DType;
 pub use element::Element;
 pub use error::TensorError;
+pub use file::write_aside;
 pub use scalar::Scalar;
 pub use shape::{MAX_RANK, Shape, Type};
 pub use tensor::Tensor;

@@ -134,7 +134,8 @@ impl Scalar {
     pub fn parse(dtype: DType, text: &str) -> Option<Scalar> {
         if let Some(hex) = text.strip_prefix("nan:0x") {
             let bits = u64::from_str_radix(hex, 16).ok()?;
-            return dtype.is_float().then(|| Scalar::from_bits(dtype, bits));
+            let value = Scalar::from_bits(dtype, bits);
+            return (value.bits() == bits && value.to_f64().is_nan()).then_some(value);
         }
         Some(match dtype {
             DType::F32 if text == "nan" => Scalar::F32(f32::NAN),
@@ -181,12 +182,20 @@ impl Hash for Scalar {
 impl fmt::Display for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Scalar::F32(v) if v.is_nan() && v.to_bits() != f32::NAN.to_bits() => write!(f, "nan:{:#x}", v.to_bits()),
-            Scalar::F64(v) if v.is_nan() && v.to_bits() != f64::NAN.to_bits() => write!(f, "nan:{:#x}", v.to_bits()),
+            Scalar::F32(v) if v.is_nan() && v.to_bits() != f32::NAN.to_bits() => {
+                write!(f, "nan:{:#x}", v.to_bits())
+            }
+            Scalar::F64(v) if v.is_nan() && v.to_bits() != f64::NAN.to_bits() => {
+                write!(f, "nan:{:#x}", v.to_bits())
+            }
             Scalar::F32(v) if v.is_nan() => f.write_str("nan"),
             Scalar::F64(v) if v.is_nan() => f.write_str("nan"),
-            Scalar::F32(v) if v != 0.0 && v.is_finite() && !(1e-5..1e7).contains(&v.abs()) => write!(f, "{v:e}"),
-            Scalar::F64(v) if v != 0.0 && v.is_finite() && !(1e-5..1e16).contains(&v.abs()) => write!(f, "{v:e}"),
+            Scalar::F32(v) if v != 0.0 && v.is_finite() && !(1e-5..1e7).contains(&v.abs()) => {
+                write!(f, "{v:e}")
+            }
+            Scalar::F64(v) if v != 0.0 && v.is_finite() && !(1e-5..1e16).contains(&v.abs()) => {
+                write!(f, "{v:e}")
+            }
             Scalar::F32(v) => write!(f, "{v}"),
             Scalar::F64(v) => write!(f, "{v}"),
             Scalar::I32(v) => write!(f, "{v}"),

@@ -75,11 +75,13 @@ impl Deref for Shape {
 
 macro_rules! from_arrays {
     ($($n:literal),*) => {$(
+        /// For dimensions written in a program; use [`Shape::new`] for those a user may choose.
+        ///
+        /// # Panics
+        /// If the elements cannot be addressed.
         impl From<[usize; $n]> for Shape {
             fn from(dims: [usize; $n]) -> Shape {
-                let mut shape = Shape { dims: [0; MAX_RANK], rank: $n };
-                shape.dims[..$n].copy_from_slice(&dims);
-                shape
+                Shape::new(&dims).unwrap_or_else(|e| panic!("{e}"))
             }
         }
     )*};

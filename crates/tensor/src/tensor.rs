@@ -180,7 +180,11 @@ impl Tensor {
     }
 
     fn expect(&self, expected: DType) -> Result<(), TensorError> {
-        if self.ty.dtype == expected { Ok(()) } else { Err(TensorError::WrongDType { expected, got: self.ty }) }
+        if self.ty.dtype == expected {
+            Ok(())
+        } else {
+            Err(TensorError::WrongDType { expected, got: self.ty })
+        }
     }
 }
 
