@@ -11,6 +11,7 @@ mod expr;
 mod index;
 mod interpret;
 mod kernel;
+pub mod math;
 mod parse;
 pub mod placement;
 mod text;
