@@ -8,6 +8,15 @@ use std::{
 use crate::DType;
 
 /// One value of any element type. Equality, order and hash are by bits, so `NaN == NaN` and `0.0 != -0.0`.
+///
+/// ```
+/// use bespoke_tensor::{DType, Scalar};
+///
+/// let x = Scalar::parse(DType::F32, "-0").unwrap();
+/// assert_eq!(x, Scalar::F32(-0.0));
+/// assert_ne!(x, Scalar::F32(0.0));
+/// assert_eq!(Scalar::F64(-1.9).convert(DType::I32).to_string(), "-1");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Scalar {
     /// An [`DType::F32`].
@@ -204,5 +213,119 @@ impl fmt::Display for Scalar {
             Scalar::U32(v) => write!(f, "{v}"),
             Scalar::Bool(v) => write!(f, "{v}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn specials() -> Vec<Scalar> {
+        let mut scalars = vec![];
+        for bits in
+            [0, 1, 0x7f80_0000, 0x7f80_0001, 0x7fc0_0000, 0x7fc0_0001, 0x7fff_ffff, 0x7f7f_ffff, 0x0080_0000]
+        {
+            scalars.extend([bits, bits | 1 << 31].map(|b: u32| Scalar::F32(f32::from_bits(b))));
+        }
+        for bits in
+            [0, 1, 0x7ff << 52, (0x7ff << 52) + 1, 0xfff << 51, (0xfff << 51) + 1, u64::MAX >> 1, 1 << 52]
+        {
+            scalars.extend([bits, bits | 1 << 63].map(|b: u64| Scalar::F64(f64::from_bits(b))));
+        }
+        scalars.extend([0, 1, -1, i32::MIN, i32::MAX].map(Scalar::I32));
+        scalars.extend([0, 1, -1, i64::MIN, i64::MAX].map(Scalar::I64));
+        scalars.extend([0, 1, u8::MAX].map(Scalar::U8));
+        scalars.extend([0, 1, u32::MAX].map(Scalar::U32));
+        scalars.extend([false, true].map(Scalar::Bool));
+        scalars
+    }
+
+    #[test]
+    fn texts_read_back_to_the_same_bits() {
+        let mut state = 1u64;
+        let mut scalars = specials();
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            scalars.extend(
+                DType::ALL.map(|d| Scalar::from_bits(d, state >> if d.size() == 8 { 0 } else { 32 })),
+            );
+        }
+        for scalar in scalars {
+            let text = scalar.to_string();
+            let read = Scalar::parse(scalar.dtype(), &text);
+            assert_eq!(read, Some(scalar), "{} written as `{text}`", scalar.dtype());
+            assert!(text.len() <= 24, "`{text}` is long");
+        }
+    }
+
+    #[test]
+    fn texts_are_as_documented() {
+        let texts: [(Scalar, &str); 12] = [
+            (Scalar::F32(1.0), "1"),
+            (Scalar::F32(0.1), "0.1"),
+            (Scalar::F64(0.1), "0.1"),
+            (Scalar::F32(-0.0), "-0"),
+            (Scalar::F64(f64::NEG_INFINITY), "-inf"),
+            (Scalar::F32(f32::NAN), "nan"),
+            (Scalar::F64(f64::NAN), "nan"),
+            (Scalar::F32(f32::from_bits(0x7fc0_0001)), "nan:0x7fc00001"),
+            (Scalar::F32(1e-7), "1e-7"),
+            (Scalar::F64(1e300), "1e300"),
+            (Scalar::Bool(true), "true"),
+            (Scalar::I64(-3), "-3"),
+        ];
+        for (scalar, text) in texts {
+            assert_eq!(scalar.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for (dtype, text) in [
+            (DType::F32, ""),
+            (DType::F32, "1,5"),
+            (DType::F32, "nan:0x0"),
+            (DType::F32, "nan:0x7ff8000000000001"),
+            (DType::F64, "nan:0x7fc00001"),
+            (DType::I32, "nan:0x7fc00001"),
+            (DType::I32, "2147483648"),
+            (DType::I32, "1.0"),
+            (DType::U8, "-1"),
+            (DType::U8, "256"),
+            (DType::Bool, "1"),
+        ] {
+            assert_eq!(Scalar::parse(dtype, text), None, "{dtype} from `{text}`");
+        }
+    }
+
+    #[test]
+    fn equality_is_by_bits_and_type() {
+        assert_eq!(Scalar::F32(f32::NAN), Scalar::F32(f32::NAN));
+        assert_ne!(Scalar::F32(0.0), Scalar::F32(-0.0));
+        assert_ne!(Scalar::I32(0), Scalar::U32(0));
+        for a in specials() {
+            assert_eq!(Scalar::from_bits(a.dtype(), a.bits()), a);
+            for b in specials() {
+                assert_eq!(a == b, a.cmp(&b).is_eq(), "{a:?} and {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn conversions_are_rusts() {
+        let convert = |s: Scalar, d| s.convert(d);
+        assert_eq!(convert(Scalar::F32(-1.9), DType::I32), Scalar::I32(-1));
+        assert_eq!(convert(Scalar::F64(1e10), DType::I32), Scalar::I32(i32::MAX));
+        assert_eq!(convert(Scalar::F32(f32::NAN), DType::I64), Scalar::I64(0));
+        assert_eq!(convert(Scalar::F32(-1.0), DType::U8), Scalar::U8(0));
+        assert_eq!(convert(Scalar::I32(-1), DType::U8), Scalar::U8(255));
+        assert_eq!(convert(Scalar::I32(-1), DType::U32), Scalar::U32(u32::MAX));
+        assert_eq!(convert(Scalar::U32(u32::MAX), DType::I64), Scalar::I64(u32::MAX as i64));
+        assert_eq!(convert(Scalar::F32(f32::NAN), DType::Bool), Scalar::Bool(true));
+        assert_eq!(convert(Scalar::F64(-0.0), DType::Bool), Scalar::Bool(false));
+        assert_eq!(convert(Scalar::I64(1 << 40), DType::Bool), Scalar::Bool(true));
+        assert_eq!(convert(Scalar::Bool(true), DType::F64), Scalar::F64(1.0));
+        assert_eq!(Scalar::from_f64(DType::F32, 0.1), Scalar::F32(0.1));
+        assert_eq!((Scalar::Bool(true).to_i64(), Scalar::F32(1.0).to_i64()), (Some(1), None));
     }
 }

@@ -9,6 +9,15 @@ pub const MAX_RANK: usize = 8;
 
 /// The extents of a tensor, outermost first: rank 0 to [`MAX_RANK`], zero-sized dimensions legal. It is `Copy` and
 /// dereferences to its slice of dimensions.
+///
+/// ```
+/// use bespoke_tensor::Shape;
+///
+/// let shape = Shape::from([2, 3, 4]);
+/// assert_eq!((shape.rank(), shape.elements(), shape[1]), (3, 24, 3));
+/// assert_eq!(shape.strides(), [12, 4, 1]);
+/// assert!(Shape::new(&[usize::MAX, 2]).is_err());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Shape {
     dims: [usize; MAX_RANK], // unused ones are zero, so that derived equality holds
@@ -118,6 +127,15 @@ impl fmt::Debug for Shape {
 }
 
 /// Element type and shape.
+///
+/// ```
+/// use bespoke_tensor::{DType, Type};
+///
+/// let ty: Type = "f32[2,3]".parse()?;
+/// assert_eq!(ty, Type::new(DType::F32, [2, 3]));
+/// assert_eq!(ty.bytes(), 24);
+/// # Ok::<(), bespoke_tensor::TensorError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Type {
     /// The element type.
@@ -179,5 +197,73 @@ impl FromStr for Type {
             inner.split(',').map(|d| d.trim().parse().map_err(|_| bad())).collect::<Result<_, _>>()?
         };
         Ok(Type { dtype: dtype.trim().parse()?, shape: Shape::new(&dims)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_and_strides() {
+        for (dims, elements, strides) in [
+            (&[][..], 1, &[][..]),
+            (&[5], 5, &[1]),
+            (&[2, 3, 4], 24, &[12, 4, 1]),
+            (&[2, 0, 4], 0, &[0, 4, 1]),
+            (&[1; 8], 1, &[1; 8]),
+        ] {
+            let shape = Shape::new(dims).unwrap();
+            assert_eq!(
+                (shape.rank(), shape.elements(), &shape.strides()[..]),
+                (dims.len(), elements, strides),
+                "{shape}"
+            );
+            assert_eq!(&shape[..], dims);
+        }
+        assert_eq!(Shape::new(&[]).unwrap(), Shape::SCALAR);
+    }
+
+    #[test]
+    fn shapes_out_of_bounds_are_errors() {
+        let rank = Shape::new(&[1; 9]).unwrap_err().to_string();
+        assert!(rank.contains("rank 9") && rank.contains("at most 8"), "{rank}");
+        for dims in [&[usize::MAX][..], &[1 << 31, 1 << 31, 4], &[0, usize::MAX, 2]] {
+            let error = Shape::new(dims).unwrap_err().to_string();
+            assert!(error.contains("too many elements"), "{error}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "too many elements")]
+    fn arrays_out_of_bounds_do_not_wrap() {
+        let _ = Shape::from([1 << 63, 2]);
+    }
+
+    #[test]
+    fn texts_round_trip() {
+        for dtype in DType::ALL {
+            for dims in [&[][..], &[0], &[2, 3], &[1, 2, 3, 4, 5, 6, 7, 8]] {
+                let ty = Type { dtype, shape: Shape::new(dims).unwrap() };
+                assert_eq!(ty.to_string().parse::<Type>().unwrap(), ty);
+            }
+        }
+        assert_eq!(" f32 [ 2 , 3 ]".parse::<Type>().unwrap().to_string(), "f32[2,3]");
+        for text in [
+            "",
+            "f32",
+            "f32[",
+            "f32]",
+            "f32[2,]",
+            "f32[-1]",
+            "f32[2][3]",
+            "f16[2]",
+            "[2]",
+            "f32[99999999999999999999]",
+        ] {
+            let error = text.parse::<Type>().unwrap_err().to_string();
+            assert!(error.contains("expected"), "`{text}`: {error}");
+        }
+        assert!("f32[9223372036854775807,2]".parse::<Type>().is_err());
     }
 }

@@ -2,9 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::{AnyBitPattern, Pod, Zeroable};
 
 use crate::{DType, Element, Scalar, Shape, TensorError, Type};
+
+// Element bytes are copied to and from `u64` bits, files and registers as they are.
+const _: () = assert!(cfg!(target_endian = "little"), "only little-endian machines are supported");
 
 /// One cache line; storage is made of whole ones.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -12,6 +15,17 @@ use crate::{DType, Element, Scalar, Shape, TensorError, Type};
 struct Line([u8; 64]);
 
 /// A dense row-major array in host memory. Cloning shares the storage; writing to shared storage copies it first.
+/// Equality is by type and bits.
+///
+/// ```
+/// use bespoke_tensor::Tensor;
+///
+/// let mut a = Tensor::full([2], 1.0f32);
+/// let b = a.clone();
+/// a.view_mut::<f32>()?[0] = 3.0;
+/// assert_eq!((a.view::<f32>()?, b.view::<f32>()?), (&[3.0, 1.0][..], &[1.0, 1.0][..]));
+/// # Ok::<(), bespoke_tensor::TensorError>(())
+/// ```
 #[derive(Clone)]
 pub struct Tensor {
     ty: Type,
@@ -109,10 +123,7 @@ impl Tensor {
     ///
     /// # Errors
     /// [`TensorError::WrongDType`] if they are of another type.
-    pub fn view_mut<T: Element>(&mut self) -> Result<&mut [T], TensorError>
-    where
-        T: bytemuck::AnyBitPattern,
-    {
+    pub fn view_mut<T: Element + AnyBitPattern>(&mut self) -> Result<&mut [T], TensorError> {
         self.expect(T::DTYPE)?;
         Ok(bytemuck::cast_slice_mut(self.bytes_mut()))
     }
@@ -212,5 +223,101 @@ impl fmt::Debug for Tensor {
             write!(f, "{}{s}", if i > 0 { ", " } else { "" })?;
         }
         f.write_str(if self.elements() > 8 { ", …]" } else { "]" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_is_aligned_and_padded() {
+        for dtype in DType::ALL {
+            for n in [0, 1, 7, 8, 15, 16, 17, 64, 65, 1000] {
+                let mut tensor = Tensor::zeros(Type::new(dtype, [n]));
+                assert_eq!(tensor.as_ptr() as usize % 64, 0, "{}", tensor.ty());
+                assert_eq!(tensor.as_mut_ptr() as usize % 64, 0, "{}", tensor.ty());
+                assert!(tensor.lines.len() * 64 >= tensor.ty().bytes().max(1), "{}", tensor.ty());
+                assert_eq!(tensor.bytes().len(), n * dtype.size());
+                assert_eq!(tensor.bytes().as_ptr(), tensor.as_ptr());
+            }
+        }
+    }
+
+    #[test]
+    fn views_refuse_other_types() {
+        fn refused<T: Element>(tensor: &Tensor) -> bool {
+            match tensor.view::<T>() {
+                Ok(view) => {
+                    assert_eq!(view.len(), tensor.elements());
+                    false
+                }
+                Err(error) => {
+                    assert_eq!(
+                        error.to_string(),
+                        format!("expected a tensor of {}, got {}", T::DTYPE, tensor.ty())
+                    );
+                    true
+                }
+            }
+        }
+        for dtype in DType::ALL {
+            let tensor = Tensor::zeros(Type::new(dtype, [2, 3]));
+            let refusals = [
+                refused::<f32>(&tensor),
+                refused::<f64>(&tensor),
+                refused::<i32>(&tensor),
+                refused::<i64>(&tensor),
+                refused::<u8>(&tensor),
+                refused::<u32>(&tensor),
+                refused::<bool>(&tensor),
+            ];
+            assert_eq!(refusals, DType::ALL.map(|d| d != dtype), "{dtype}");
+        }
+        let mut tensor = Tensor::zeros(Type::new(DType::F32, [2]));
+        assert!(tensor.view_mut::<i32>().is_err());
+        assert!(tensor.to_vec::<u32>().is_err());
+    }
+
+    #[test]
+    fn clones_share_until_written() {
+        let mut a = Tensor::full([3], 1i32);
+        let b = a.clone();
+        assert_eq!(a.as_ptr(), b.as_ptr());
+        assert!(!a.is_unique());
+        a.view_mut::<i32>().unwrap()[1] = 7;
+        assert_eq!((a.to_vec::<i32>().unwrap(), b.to_vec::<i32>().unwrap()), (vec![1, 7, 1], vec![1, 1, 1]));
+        assert!(a.is_unique());
+    }
+
+    #[test]
+    fn constructors_agree() {
+        let ty = Type::new(DType::F64, [2, 2]);
+        let a = Tensor::from_fn(ty, |i| Scalar::I32(i as i32));
+        let b = Tensor::from_vec([2, 2], vec![0.0, 1.0, 2.0, 3.0]).unwrap();
+        assert_eq!(a, b);
+        assert_eq!(a.scalars().collect::<Vec<_>>(), [0.0, 1.0, 2.0, 3.0].map(Scalar::F64));
+        assert_eq!(Tensor::zeros(ty), Tensor::full([2, 2], 0.0f64));
+        assert_ne!(Tensor::full([2, 2], -0.0f64), Tensor::full([2, 2], 0.0f64));
+        assert_eq!(Tensor::scalar(f32::NAN), Tensor::scalar(f32::NAN));
+        assert_eq!(Tensor::scalar(true).view::<bool>().unwrap(), [true]);
+        let error = Tensor::from_slice([2, 2], &[1u8]).unwrap_err().to_string();
+        assert_eq!(error, "[2,2] has 4 elements, got 1 values");
+    }
+
+    #[test]
+    fn reshape_shares_and_counts() {
+        let a = Tensor::from_vec([2, 3], vec![1u8, 2, 3, 4, 5, 6]).unwrap();
+        let b = a.reshape([3, 2, 1]).unwrap();
+        assert_eq!((b.as_ptr(), b.bytes(), b.shape()), (a.as_ptr(), a.bytes(), Shape::from([3, 2, 1])));
+        assert!(a.reshape([5]).is_err());
+        assert!(a.reshape([]).is_err());
+        assert_eq!(Tensor::zeros(Type::new(DType::F32, [0, 3])).reshape([5, 0]).unwrap().elements(), 0);
+    }
+
+    #[test]
+    fn debug_text_is_short() {
+        assert_eq!(format!("{:?}", Tensor::scalar(1.5f32)), "f32[] [1.5]");
+        assert_eq!(format!("{:?}", Tensor::full([9], 1u8)), "u8[9] [1, 1, 1, 1, 1, 1, 1, 1, …]");
     }
 }
