@@ -216,6 +216,16 @@ impl Graph {
         Ok(())
     }
 
+    /// Says anew what a state is after the run; `next` is of its type.
+    ///
+    /// # Panics
+    /// If `state` is not a state's node or `next` is of another type.
+    pub fn replace_next(&mut self, state: NodeId, next: Option<NodeId>) {
+        let i = self.states.iter().position(|s| s.node == state).expect("a state's node");
+        assert!(next.is_none_or(|n| self.ty(n) == self.ty(state)), "the next value of {state} has another type");
+        self.states[i].next = next;
+    }
+
     /// The nodes that outputs and next states depend on: a flag for each node.
     pub fn live(&self) -> Vec<bool> {
         let mut live = vec![false; self.nodes.len()];

@@ -1,1 +1,23 @@
-//! Placeholder.
+//! From graph to [`Program`]: which values are computed together in one kernel, how its loops run, and where every
+//! buffer lies.
+//!
+//! Lowering pulls: a kernel asks its values for the element at an index, each asks its operands, and so on down to
+//! buffers ([`bespoke_graph::Define`]). Which values become buffers is decided first ([`mod@partition`]).
+
+mod arena;
+mod builder;
+mod contraction;
+mod error;
+mod nest;
+mod partition;
+mod plan;
+mod program;
+mod schedule;
+mod text;
+mod verify;
+
+pub use contraction::{Contraction, Tile};
+pub use error::LowerError;
+pub use plan::lower;
+pub use program::{Buffer, BufferIndex, IndexCheck, Launch, Place, Program, StateSlot, Work};
+pub use verify::verify;

@@ -1,0 +1,460 @@
+//! The stage: graph to program.
+
+use bespoke_graph::{Graph, NodeId, Op, Operator, op};
+use bespoke_loops::{ExprId, Kernel, LoopKind, Stmt, Store, VarId};
+use bespoke_tensor::{DType, Shape, Type};
+use rustc_hash::FxHashMap;
+
+use crate::{
+    Buffer, BufferIndex, Contraction, IndexCheck, Launch, LowerError, Place, Program, StateSlot, Tile, Work,
+    arena::{self, Lifetime},
+    builder::{Argument, Builder, Values, wrap},
+    contraction::{self, Extents},
+    nest,
+    partition::{self, Group, Partition, is_source},
+    schedule,
+};
+
+/// Lowers a graph: partitions it into kernels, schedules their loops, plans all memory.
+///
+/// # Errors
+/// [`LowerError::TooLarge`] if the memory cannot be addressed.
+pub fn lower(graph: &Graph) -> Result<Program, LowerError> {
+    let graph = &copy_source_roots(graph);
+    let live = graph.live();
+    let parts = partition::partition(graph, &live);
+    let mut plan = Plan::new(graph, &live, &parts);
+    for group in &parts.groups {
+        plan.group(group);
+    }
+    plan.finish()
+}
+
+/// The graph in which every output and next state that is an input, state or constant is a copy of it, so that each is
+/// written by a kernel.
+fn copy_source_roots(graph: &Graph) -> Graph {
+    let bare = |id: NodeId| is_source(graph, id);
+    if !graph.roots().any(bare) {
+        return graph.clone();
+    }
+    let mut copy = graph.clone();
+    let outputs = copy.outputs().to_vec();
+    copy.clear_outputs();
+    let of = |copy: &mut Graph, id: NodeId| if bare(id) { copy.must(op::StopGradient, &[id]) } else { id };
+    for (name, id) in outputs {
+        let id = of(&mut copy, id);
+        copy.set_output(&name, id).expect("names were unique before");
+    }
+    for i in 0..copy.states().len() {
+        let state = copy.states()[i].clone();
+        if let Some(next) = state.next.filter(|&n| bare(n)) {
+            let next = if next == state.node { None } else { Some(of(&mut copy, next)) };
+            copy.replace_next(state.node, next);
+        }
+    }
+    copy
+}
+
+/// The program under construction.
+struct Plan<'a> {
+    graph: &'a Graph,
+    parts: &'a Partition,
+    program: Program,
+    /// The buffer to read each source or materialised value from.
+    read: FxHashMap<NodeId, BufferIndex>,
+    /// The buffers that each materialised value is written to.
+    write: FxHashMap<NodeId, Vec<BufferIndex>>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(graph: &'a Graph, live: &[bool], parts: &'a Partition) -> Plan<'a> {
+        let mut plan =
+            Plan { graph, parts, program: Program::default(), read: FxHashMap::default(), write: FxHashMap::default() };
+        for (name, id) in graph.inputs() {
+            let buffer = plan.buffer(name, graph.ty(id), Place::Input);
+            plan.read.insert(id, buffer);
+            plan.program.inputs.push((name.to_owned(), buffer));
+        }
+        for state in graph.states() {
+            let buffer = plan.buffer(&state.name, graph.ty(state.node), Place::State);
+            plan.read.insert(state.node, buffer);
+            plan.program.states.push(StateSlot { name: state.name.clone(), buffer, copy_from: None });
+        }
+        for id in graph.ids().filter(|id| live[id.index()]) {
+            if let Op::Constant(c) = &graph.node(id).op
+                && is_source(graph, id)
+            {
+                let buffer = plan.buffer("constant", graph.ty(id), Place::Constant(c.value.clone()));
+                plan.read.insert(id, buffer);
+            }
+        }
+        plan.targets();
+        plan.program.checks = index_checks(graph, live);
+        plan
+    }
+
+    fn buffer(&mut self, name: &str, ty: Type, place: Place) -> BufferIndex {
+        self.program.buffers.push(Buffer { name: name.to_owned(), ty, place });
+        self.program.buffers.len() - 1
+    }
+
+    /// Gives every materialised value its buffers: outputs, states that are updated in place, else one in the arena.
+    fn targets(&mut self) {
+        for (name, id) in self.graph.outputs() {
+            let buffer = self.buffer(name, self.graph.ty(*id), Place::Output);
+            self.program.outputs.push((name.clone(), buffer));
+            self.write.entry(*id).or_default().push(buffer);
+            self.read.entry(*id).or_insert(buffer);
+        }
+        for (i, state) in self.graph.states().iter().enumerate() {
+            let Some(next) = state.next else { continue };
+            let slot = self.program.states[i].buffer;
+            if self.parts.in_place[i] {
+                self.write.entry(next).or_default().push(slot);
+                self.read.entry(next).or_insert(slot);
+            } else {
+                // Not from an output: the caller may hold that tensor.
+                let copy = self.buffer(&state.name, self.graph.ty(next), Place::Arena(0));
+                self.write.entry(next).or_default().push(copy);
+                self.read.entry(next).or_insert(copy);
+                self.program.states[i].copy_from = Some(copy);
+            }
+        }
+        let mut inner: Vec<NodeId> = self.parts.leaves.keys().copied().collect();
+        inner.sort_unstable();
+        for id in inner {
+            if !self.write.contains_key(&id) && self.used_outside(id) {
+                let buffer = self.buffer("", self.graph.ty(id), Place::Arena(0));
+                self.write.insert(id, vec![buffer]);
+                self.read.insert(id, buffer);
+            }
+        }
+    }
+
+    /// Does another group read the value?
+    fn used_outside(&self, id: NodeId) -> bool {
+        let own = self.parts.groups.iter().find(|g| g.nodes.contains(&id)).expect("it is in a group");
+        let reads = |n: &NodeId| self.parts.leaves[n].iter().any(|l| l.node == id);
+        self.parts.groups.iter().any(|g| g.nodes != own.nodes && g.nodes.iter().any(reads))
+    }
+
+    fn group(&mut self, group: &Group) {
+        if self.graph.ty(group.nodes[0]).elements() == 0 {
+            return;
+        }
+        let product = group.nodes.iter().copied().find(|&id| contraction::shape_of(self.graph, id).is_some());
+        match product {
+            Some(product) => self.contraction(group, product),
+            None => {
+                let push = group.nodes.iter().find(|&&id| is_long_scatter(self.graph, id));
+                match push {
+                    Some(&id) if group.nodes.len() == 1 => self.scatter(id),
+                    _ => self.loops(group),
+                }
+            }
+        }
+    }
+
+    /// A kernel over all elements of the group's shape.
+    fn loops(&mut self, group: &Group) {
+        let shape = self.graph.ty(group.nodes[0]).shape;
+        let name = self.name(group);
+        let (graph, parts, read) = (self.graph, self.parts, &self.read);
+        let values = Values { graph, materialised: &parts.materialised, buffers: read };
+        let mut builder = Builder::new(&values, &group.nodes);
+        let vars: Vec<VarId> = shape.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
+        let index: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
+        let flat = builder.exprs.flatten(&shape, &index);
+        let stores = stores(&mut builder, graph, &self.write, group, &index, flat);
+        builder.push(Stmt::Store(stores));
+        let launch = finish(builder, name, vars);
+        self.program.launches.push(launch);
+    }
+
+    /// Packs the operands, then the product with everything else in its group as epilogue.
+    fn contraction(&mut self, group: &Group, product: NodeId) {
+        let extents = contraction::shape_of(self.graph, product).expect("the caller asked");
+        let ty = self.graph.ty(product);
+        let tile = Tile::of(ty.dtype);
+        let name = self.name(group);
+        let a = self.pack(product, true, extents, tile, &name);
+        let b = self.pack(product, false, extents, tile, &name);
+        let only = group.nodes.len() == 1 && self.write.get(&product).is_some_and(|w| w.len() == 1);
+        let mut contraction = Contraction { name: name.clone(), extents, tile, a, b, out: None, epilogue: None };
+        let Extents { batch, m, n, k } = extents;
+        let mut args = vec![];
+        let mut bytes = 0.0;
+        if only {
+            contraction.out = Some(self.write[&product][0]);
+        } else {
+            let (graph, parts, read) = (self.graph, self.parts, &self.read);
+            let values = Values { graph, materialised: &parts.materialised, buffers: read };
+            let mut builder = Builder::new(&values, &group.nodes);
+            builder.read_product(product);
+            let vars = vec![builder.exprs.declare_var((batch * m) as i64), builder.exprs.declare_var(n as i64)];
+            let (row, column) = (builder.exprs.var(vars[0]), builder.exprs.var(vars[1]));
+            let index = product_index(&mut builder, graph, product, row, column);
+            let flat = builder.exprs.index_mul(row, n as i64);
+            let flat = builder.exprs.index_add(flat, column);
+            let stores = stores(&mut builder, graph, &self.write, group, &index, flat);
+            builder.push(Stmt::Store(stores));
+            let launch = finish_rows(builder, format!("{name}_epilogue"), vars);
+            bytes = launch.bytes;
+            args = launch.args;
+            let Work::Loops(kernel) = launch.work else { unreachable!("finish makes loops") };
+            contraction.epilogue = Some(kernel);
+        }
+        let size = ty.dtype.size() as f64;
+        self.program.launches.push(Launch {
+            work: Work::Contraction(contraction),
+            args,
+            flop: 2.0 * (batch * m * n) as f64 * k as f64,
+            bytes: bytes + size * (batch * (m * k + k * n + m * n)) as f64,
+        });
+    }
+
+    /// A kernel that writes an operand of a product in panels.
+    fn pack(&mut self, product: NodeId, left: bool, e: Extents, tile: Tile, name: &str) -> BufferIndex {
+        let (rows, width) = if left { (e.m, tile.mr) } else { (e.n, tile.nr) };
+        let panels = rows.div_ceil(width);
+        let dims = [e.batch, panels, e.k, width];
+        let ty = Type::new(tile.dtype, dims);
+        let name = format!("{name}_pack_{}", if left { "a" } else { "b" });
+        let target = self.buffer(&name, ty, Place::Arena(0));
+        let (graph, parts, read) = (self.graph, self.parts, &self.read);
+        let Op::Dot(dot) = &graph.node(product).op else { unreachable!("a product is a dot") };
+        let operand = graph.node(product).inputs[usize::from(!left)];
+        let shape = graph.ty(operand).shape;
+        let (batch_dims, contract_dims, free_dims) = if left {
+            (&dot.batch.0, &dot.contract.0, dot.lhs_free(shape.rank()))
+        } else {
+            (&dot.batch.1, &dot.contract.1, dot.rhs_free(shape.rank()))
+        };
+        let values = Values { graph, materialised: &parts.materialised, buffers: read };
+        let mut builder = Builder::new(&values, &[]);
+        let vars: Vec<VarId> = dims.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
+        let at: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
+        let x = &mut builder.exprs;
+        let panel = x.index_mul(at[1], width as i64);
+        let row = x.index_add(panel, at[3]);
+        let end = x.index_const(rows as i64);
+        let inside = x.binary(bespoke_loops::BinaryFn::Lt, row, end);
+        let row = x.index_clamp(row, rows as i64 - 1);
+        let mut index = vec![at[0]; shape.rank()];
+        for (dims, flat) in [(batch_dims, at[0]), (contract_dims, at[2]), (&free_dims, row)] {
+            let extents: Vec<usize> = dims.iter().map(|&d| shape[d]).collect();
+            let position = x.unflatten(&extents, flat);
+            dims.iter().zip(position).for_each(|(&d, p)| index[d] = p);
+        }
+        let flat = x.flatten(&dims, &at);
+        let element = builder.element(operand, &index);
+        let zero = builder.exprs.constant(tile.dtype, 0.0);
+        let value = builder.exprs.select(inside, element, zero);
+        let store = builder.store(target, ty, flat, value);
+        builder.push(Stmt::Store(vec![store]));
+        let launch = finish(builder, name, vars);
+        self.program.launches.push(launch);
+        target
+    }
+
+    /// The pushing form of a scatter: a copy of the operand, then the updates one after the other.
+    fn scatter(&mut self, id: NodeId) {
+        let Op::ScatterAdd(scatter) = &self.graph.node(id).op else { unreachable!("the caller asked") };
+        let (x, indices, updates) = {
+            let inputs = &self.graph.node(id).inputs;
+            (inputs[0], inputs[1], inputs[2])
+        };
+        let (ty, from, picks) = (self.graph.ty(id), self.graph.ty(updates), self.graph.ty(indices));
+        let name = self.name(&Group { nodes: vec![id] });
+        let (graph, parts, read) = (self.graph, self.parts, &self.read);
+        let values = Values { graph, materialised: &parts.materialised, buffers: read };
+        let targets = self.write[&id].clone();
+        let mut launches = vec![];
+        for (i, &target) in targets.iter().enumerate() {
+            let mut builder = Builder::new(&values, &[id]);
+            let vars: Vec<VarId> = ty.shape.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
+            let index: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
+            let flat = builder.exprs.flatten(&ty.shape, &index);
+            let value = builder.element(x, &index);
+            let store = builder.store(target, ty, flat, value);
+            builder.push(Stmt::Store(vec![store]));
+            launches.push(finish(builder, format!("{name}_copy{i}"), vars));
+
+            let mut builder = Builder::new(&values, &[id]);
+            let vars: Vec<VarId> = from.shape.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
+            let index: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
+            let (axis, count) = (scatter.axis, picks.rank() - scatter.batch);
+            let at = [&index[..scatter.batch], &index[axis..axis + count]].concat();
+            let position = builder.element(indices, &at);
+            let position = builder.exprs.convert(DType::I64, position);
+            let position = builder.exprs.index_clamp(position, ty.shape[axis] as i64 - 1);
+            let to = [&index[..axis], &[position], &index[axis + count..]].concat();
+            let to = builder.exprs.flatten(&ty.shape, &to);
+            let value = builder.element(updates, &index);
+            let store = Store { value, ..builder.store(target, ty, to, value) };
+            builder.add_to(store.buffer);
+            builder.push(Stmt::Add(store));
+            launches.push(finish_serial(builder, format!("{name}_add{i}"), vars));
+        }
+        self.program.launches.extend(launches);
+    }
+
+    /// `k3_dot_max`: the launch's number and what it computes.
+    fn name(&self, group: &Group) -> String {
+        let mut words: Vec<&str> = group.nodes.iter().map(|&id| self.graph.node(id).op.name()).collect();
+        words.dedup();
+        words.truncate(3);
+        format!("k{}_{}", self.program.launches.len(), words.join("_"))
+    }
+
+    /// Places the arena's buffers and checks sizes.
+    fn finish(mut self) -> Result<Program, LowerError> {
+        let program = &mut self.program;
+        let count = program.launches.len();
+        let mut lifetimes: Vec<Option<Lifetime>> = vec![None; program.buffers.len()];
+        let mut touch = |buffer: BufferIndex, at: usize| {
+            let bytes = program.buffers[buffer].ty.bytes();
+            let life = lifetimes[buffer].get_or_insert(Lifetime { first: at, last: at, bytes });
+            life.last = at;
+        };
+        for (i, launch) in program.launches.iter().enumerate() {
+            launch.buffers().for_each(|b| touch(b, i));
+        }
+        program.states.iter().filter_map(|s| s.copy_from).for_each(|b| touch(b, count));
+        let in_arena: Vec<usize> = (0..program.buffers.len())
+            .filter(|&b| matches!(program.buffers[b].place, Place::Arena(_)) && lifetimes[b].is_some())
+            .collect();
+        let lives: Vec<Lifetime> = in_arena.iter().filter_map(|&b| lifetimes[b]).collect();
+        let total: Option<usize> = lives.iter().try_fold(0usize, |sum, l| sum.checked_add(l.bytes));
+        if total.is_none_or(|t| t > isize::MAX as usize / 2) {
+            return Err(LowerError::TooLarge);
+        }
+        let (offsets, bytes) = arena::place(&lives);
+        for (&buffer, offset) in in_arena.iter().zip(offsets) {
+            program.buffers[buffer].place = Place::Arena(offset);
+        }
+        program.arena_bytes = bytes;
+        for i in 0..count {
+            let name = program.launches[i].name().to_owned();
+            let written = program.launches[i].written();
+            for b in written {
+                if program.buffers[b].name.is_empty() {
+                    program.buffers[b].name.clone_from(&name);
+                }
+            }
+        }
+        Ok(self.program)
+    }
+}
+
+/// The index in the product's shape of a row (batch and left dimensions) and column (right dimensions).
+fn product_index(builder: &mut Builder<'_>, graph: &Graph, product: NodeId, row: ExprId, column: ExprId) -> Vec<ExprId> {
+    let node = graph.node(product);
+    let Op::Dot(dot) = &node.op else { unreachable!("a product is a dot") };
+    let rows = dot.batch.0.len() + dot.lhs_free(graph.ty(node.inputs[0]).rank()).len();
+    let shape: Shape = node.ty.shape;
+    let mut index = builder.exprs.unflatten(&shape[..rows], row);
+    index.extend(builder.exprs.unflatten(&shape[rows..], column));
+    index
+}
+
+/// The stores of all values of the group that someone reads.
+fn stores(
+    builder: &mut Builder<'_>,
+    graph: &Graph,
+    write: &FxHashMap<NodeId, Vec<BufferIndex>>,
+    group: &Group,
+    index: &[ExprId],
+    flat: ExprId,
+) -> Vec<Store> {
+    let mut stores = vec![];
+    for &id in &group.nodes {
+        for &target in write.get(&id).into_iter().flatten() {
+            let value = builder.element(id, index);
+            stores.push(builder.store(target, graph.ty(id), flat, value));
+        }
+    }
+    stores
+}
+
+/// A launch of the builder's statements within loops over `vars`, collapsed and vectorised.
+fn finish(mut builder: Builder<'_>, name: String, vars: Vec<VarId>) -> Launch {
+    let stmts = builder.take_statements();
+    let (vars, stmts) = nest::collapse(&mut builder.exprs, vars, stmts);
+    scheduled(builder, name, vars, stmts)
+}
+
+/// A launch whose outermost loop is the first of `vars`, whatever its extent.
+fn finish_rows(mut builder: Builder<'_>, name: String, vars: Vec<VarId>) -> Launch {
+    let stmts = builder.take_statements();
+    scheduled(builder, name, vars, stmts)
+}
+
+fn scheduled(builder: Builder<'_>, name: String, mut vars: Vec<VarId>, stmts: Vec<Stmt>) -> Launch {
+    let mut builder = builder;
+    let mut stmts = schedule::vectorise(&builder.exprs, &builder.accs, &vars, stmts);
+    if vars.is_empty() {
+        vars.push(builder.exprs.declare_var(1));
+    }
+    let last = vars.len() - 1;
+    for (i, &var) in vars.iter().enumerate().rev() {
+        let kind = if i == last { schedule::output_kind(&builder.exprs, var, &stmts) } else { LoopKind::Serial };
+        stmts = vec![Stmt::For { var, kind, body: stmts }];
+    }
+    launch(builder, name, stmts.pop().expect("there is a loop"))
+}
+
+/// A launch of one piece: its iterations depend on each other.
+fn finish_serial(mut builder: Builder<'_>, name: String, vars: Vec<VarId>) -> Launch {
+    let stmts = builder.take_statements();
+    let once = builder.exprs.declare_var(1);
+    let all: Vec<VarId> = [once].into_iter().chain(vars).collect();
+    launch(builder, name, wrap(stmts, &all))
+}
+
+fn launch(builder: Builder<'_>, name: String, body: Stmt) -> Launch {
+    let buffers = |a: &Argument| bespoke_loops::Buffer { dtype: a.dtype, elements: a.elements, access: a.access };
+    let bytes = builder.arguments.iter().map(|a| (a.elements * a.dtype.size()) as f64).sum();
+    let kernel = Kernel {
+        name,
+        buffers: builder.arguments.iter().map(buffers).collect(),
+        accs: builder.accs,
+        exprs: builder.exprs,
+        body,
+    };
+    let args = builder.arguments.iter().filter_map(|a| a.buffer).collect();
+    let flop = nest::operations(&kernel);
+    Launch { work: Work::Loops(kernel), args, flop, bytes }
+}
+
+/// Is it a scatter whose elements had better not ask every update?
+fn is_long_scatter(graph: &Graph, id: NodeId) -> bool {
+    let node = graph.node(id);
+    let Op::ScatterAdd(scatter) = &node.op else { return false };
+    graph.ty(node.inputs[1]).shape[scatter.batch..].iter().product::<usize>() > 4
+}
+
+/// Inputs that are used as indices, and their bounds.
+fn index_checks(graph: &Graph, live: &[bool]) -> Vec<IndexCheck> {
+    let mut checks = vec![];
+    for id in graph.ids().filter(|id| live[id.index()]) {
+        let node = graph.node(id);
+        let axis = match &node.op {
+            Op::Gather(gather) => gather.axis,
+            Op::ScatterAdd(scatter) => scatter.axis,
+            _ => continue,
+        };
+        let extent = graph.ty(node.inputs[0]).shape[axis];
+        let mut indices = node.inputs[1];
+        while matches!(graph.node(indices).op, Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::StopGradient(_)) {
+            indices = graph.node(indices).inputs[0];
+        }
+        if let Op::Input(input) = &graph.node(indices).op {
+            let check = IndexCheck { input: input.name.clone(), extent };
+            if !checks.contains(&check) {
+                checks.push(check);
+            }
+        }
+    }
+    checks
+}

@@ -1,0 +1,131 @@
+//! What lowering makes: kernels in order, with their buffers.
+
+use bespoke_loops::{Access, Kernel};
+use bespoke_tensor::{Tensor, Type};
+
+use crate::Contraction;
+
+/// A buffer's position in [`Program::buffers`].
+pub type BufferIndex = usize;
+
+/// Where a buffer lies.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// In the caller's tensor.
+    Input,
+    /// In the executable's memory of states; it survives the run.
+    State,
+    /// In a tensor given to the caller.
+    Output,
+    /// In the program.
+    Constant(Tensor),
+    /// At this byte of the arena, 64-byte aligned.
+    Arena(usize),
+}
+
+/// A tensor that kernels read or write.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// The name of the input, state or output; of others, the kernel that writes it.
+    pub name: String,
+    /// Element type and shape.
+    pub ty: Type,
+    /// Where it lies.
+    pub place: Place,
+}
+
+/// A state and the buffer that holds it.
+#[derive(Clone, Debug)]
+pub struct StateSlot {
+    /// The state's name.
+    pub name: String,
+    /// The buffer, of [`Place::State`].
+    pub buffer: BufferIndex,
+    /// The buffer to copy from after the last launch, where the update could not be made in place.
+    pub copy_from: Option<BufferIndex>,
+}
+
+/// An input that is used as index and must lie within `0..extent`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexCheck {
+    /// The input's name.
+    pub input: String,
+    /// The number of positions that can be pointed at.
+    pub extent: usize,
+}
+
+/// What a launch runs.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A loop kernel.
+    Loops(Kernel),
+    /// A matrix product around a register tile.
+    Contraction(Contraction),
+}
+
+/// One step of a program.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// What runs.
+    pub work: Work,
+    /// The buffers, in the order of the kernel's (of the epilogue's, after scratch, for a contraction).
+    pub args: Vec<BufferIndex>,
+    /// Estimated floating-point operations, for the decision to share the work among threads.
+    pub flop: f64,
+    /// Estimated bytes moved.
+    pub bytes: f64,
+}
+
+impl Launch {
+    /// The kernel's name.
+    pub fn name(&self) -> &str {
+        match &self.work {
+            Work::Loops(kernel) => &kernel.name,
+            Work::Contraction(contraction) => &contraction.name,
+        }
+    }
+
+    /// All buffers that it uses.
+    pub fn buffers(&self) -> impl Iterator<Item = BufferIndex> + '_ {
+        let product = match &self.work {
+            Work::Loops(_) => vec![],
+            Work::Contraction(c) => [Some(c.a), Some(c.b), c.out].into_iter().flatten().collect(),
+        };
+        self.args.iter().copied().chain(product)
+    }
+
+    /// The buffers that it writes.
+    pub fn written(&self) -> Vec<BufferIndex> {
+        let stored = |kernel: &Kernel, skip: usize| {
+            let access = kernel.buffers[skip..].iter().map(|b| b.access);
+            self.args.iter().zip(access).filter(|a| a.1 != Access::Read).map(|a| *a.0).collect::<Vec<_>>()
+        };
+        match &self.work {
+            Work::Loops(kernel) => stored(kernel, 0),
+            // The epilogue's first buffer is the product in scratch memory.
+            Work::Contraction(c) => c.epilogue.as_ref().map_or_else(|| c.out.into_iter().collect(), |e| stored(e, 1)),
+        }
+    }
+}
+
+/// Kernels in the order they run, and their memory.
+///
+/// Invariant: buffers of the arena that overlap are never alive at the same time; a state is overwritten only when
+/// nothing reads its old value any more; every buffer but inputs, states and constants is written before it is read.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// All buffers.
+    pub buffers: Vec<Buffer>,
+    /// The launches in order.
+    pub launches: Vec<Launch>,
+    /// The size of the arena in bytes.
+    pub arena_bytes: usize,
+    /// The input buffers by name, in the graph's order.
+    pub inputs: Vec<(String, BufferIndex)>,
+    /// The output buffers by name, in the graph's order.
+    pub outputs: Vec<(String, BufferIndex)>,
+    /// The states, in the graph's order.
+    pub states: Vec<StateSlot>,
+    /// What to check of inputs before a run.
+    pub checks: Vec<IndexCheck>,
+}
