@@ -1,0 +1,64 @@
+//! What can go wrong with data.
+
+use std::path::{Path, PathBuf};
+
+use bespoke_tensor::TensorError;
+
+/// A mistake in data or its use.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A file or directory could not be read, or holds something else than it should.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A stream does not hold an IDX array.
+    #[error("{0}")]
+    Stream(String),
+    /// A label is not a class.
+    #[error("{name}: label {value} at index {index}; expected labels from 0 to {}", classes.saturating_sub(1))]
+    Label {
+        /// The data set.
+        name: String,
+        /// Which label.
+        index: usize,
+        /// The label.
+        value: i32,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// A tensor is not of the type it should be.
+    #[error("{what}: expected {expected}, got {got}")]
+    Type {
+        /// Which tensor.
+        what: String,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+    /// Batches of no examples.
+    #[error("a batch size of 0; expected at least 1")]
+    BatchSize,
+    /// A row that does not exist was asked for.
+    #[error("row {index}; expected one of {rows} rows")]
+    Row {
+        /// The row.
+        index: usize,
+        /// The number of rows there are.
+        rows: usize,
+    },
+    /// A tensor could not be made.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+}
+
+impl DataError {
+    /// A file error at `path`; `reason` is anything that says what is wrong with it.
+    pub(crate) fn file(path: &Path, reason: impl std::fmt::Display) -> DataError {
+        DataError::File { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
