@@ -30,18 +30,17 @@ pub fn write_aside(
     write: impl FnOnce(&mut BufWriter<&File>) -> Result<(), TensorError>,
 ) -> Result<(), TensorError> {
     let path = path.as_ref();
-    let error =
-        |reason: &dyn std::fmt::Display| TensorError::file(path, format!("cannot be written: {reason}"));
+    let error = |reason: &str| TensorError::file(path, format!("cannot be written: {reason}"));
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if target.exists() && !target.is_file() {
-        return Err(error(&"it exists and is not a regular file"));
+        return Err(error("it exists and is not a regular file"));
     }
     let directory = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
     if target.file_name().is_none() {
-        return Err(error(&"it does not name a file"));
+        return Err(error("it does not name a file"));
     }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".").suffix(".partial");
@@ -51,16 +50,22 @@ pub fn write_aside(
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let aside = builder.tempfile_in(&directory).map_err(|e| error(&e))?;
+    if !directory.is_dir() {
+        return Err(error(&format!("there is no directory {}", directory.display())));
+    }
+    // The error's own text names the file aside, of which users know nothing.
+    let aside = builder
+        .tempfile_in(&directory)
+        .map_err(|e| error(&format!("no file can be made in {}: {}", directory.display(), e.kind())))?;
     let mut file = BufWriter::new(aside.as_file());
     write(&mut file).map_err(|e| match e {
         TensorError::Stream(reason) => error(&reason),
         other => other,
     })?;
-    file.flush().map_err(|e| error(&e))?;
+    file.flush().map_err(|e| error(&e.to_string()))?;
     drop(file);
-    aside.as_file().sync_all().map_err(|e| error(&e))?;
-    aside.persist(&target).map_err(|e| error(&e.error))?;
+    aside.as_file().sync_all().map_err(|e| error(&e.to_string()))?;
+    aside.persist(&target).map_err(|e| error(&e.error.to_string()))?;
     // The rename itself lasts only once the directory is on disk; where it cannot be synced, the content still is.
     if let Ok(directory) = File::open(&directory) {
         let _ = directory.sync_all();
@@ -102,7 +107,7 @@ mod tests {
             PathBuf::new(),
         ] {
             let error = write_aside(&path, |_| Ok(())).unwrap_err().to_string();
-            assert!(error.contains("cannot be written"), "{error}");
+            assert!(error.contains("cannot be written") && !error.contains(".partial"), "{error}");
         }
     }
 
