@@ -49,9 +49,9 @@ pub struct Contraction {
     pub extents: Extents,
     /// The tile.
     pub tile: Tile,
-    /// A in panels `[batch][⌈m / mr⌉][k][mr]`, padded with zeros.
+    /// A in panels `[batch][⌈m / mr⌉][k][mr]`, the last padded with any values.
     pub a: BufferIndex,
-    /// B in panels `[batch][⌈n / nr⌉][k][nr]`, padded with zeros.
+    /// B in panels `[batch][⌈n / nr⌉][k][nr]`, the last padded with any values.
     pub b: BufferIndex,
     /// Where the product goes if there is no epilogue.
     pub out: Option<BufferIndex>,

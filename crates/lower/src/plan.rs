@@ -237,8 +237,7 @@ impl<'a> Plan<'a> {
         let x = &mut builder.exprs;
         let panel = x.index_mul(at[1], width as i64);
         let row = x.index_add(panel, at[3]);
-        let end = x.index_const(rows as i64);
-        let inside = x.binary(bespoke_loops::BinaryFn::Lt, row, end);
+        // Rows beyond the last repeat it; what is computed from them is dropped.
         let row = x.index_clamp(row, rows as i64 - 1);
         let mut index = vec![at[0]; shape.rank()];
         for (dims, flat) in [(batch_dims, at[0]), (contract_dims, at[2]), (&free_dims, row)] {
@@ -247,9 +246,7 @@ impl<'a> Plan<'a> {
             dims.iter().zip(position).for_each(|(&d, p)| index[d] = p);
         }
         let flat = x.flatten(&dims, &at);
-        let element = builder.element(operand, &index);
-        let zero = builder.exprs.constant(tile.dtype, 0.0);
-        let value = builder.exprs.select(inside, element, zero);
+        let value = builder.element(operand, &index);
         let store = builder.store(target, ty, flat, value);
         builder.push(Stmt::Store(vec![store]));
         let launch = finish(builder, name, vars);

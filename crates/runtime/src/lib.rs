@@ -1,1 +1,14 @@
-//! Placeholder.
+//! Runs compiled programs: memory, states, threads.
+//!
+//! [`Compiled`] is a program with its machine code, immutable and shared. An [`Executable`] is one with its own memory:
+//! arena, states and output tensors, which are used again from run to run.
+
+mod contraction;
+#[allow(unsafe_code)] // calls machine code on raw buffers; every block says why it may
+mod dispatch;
+mod error;
+mod executable;
+mod pool;
+
+pub use error::RunError;
+pub use executable::{Compiled, Executable, Outputs};

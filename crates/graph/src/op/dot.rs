@@ -66,8 +66,8 @@ impl Dot {
         ]
     }
 
-    /// The gradient of one operand: the cotangent contracted with the other operand over the other's free dimensions,
-    /// transposed to the operand's order.
+    /// The gradient of one operand: the cotangent contracted with the other operand over the other's free dimensions. The
+    /// factors are ordered as the operand's dimensions most likely are (those of a matrix exactly), and transposed if not.
     fn gradient(&self, graph: &mut Graph, node: NodeId, cotangent: NodeId, left: bool) -> NodeId {
         let inputs = graph.node(node).inputs.clone();
         let ranks = [graph.ty(inputs[0]).rank(), graph.ty(inputs[1]).rank()];
@@ -76,25 +76,23 @@ impl Dot {
         let batch: Vec<usize> = (0..batches).collect();
         let lhs_out: Vec<usize> = (batches..batches + lhs_free.len()).collect();
         let rhs_out: Vec<usize> = (batches + lhs_free.len()..batches + lhs_free.len() + rhs_free.len()).collect();
-        let (own, own_rank, own_contract, own_free, own_batch) = if left {
-            (0, ranks[0], &self.contract.0, &lhs_free, &self.batch.0)
+        // After its batch dimensions, the product has: for the left operand its free dimensions, then its contracted ones
+        // in the order of the right operand; for the right operand the other way round.
+        let (product, own_contract, other_contract, own_free, own_batch) = if left {
+            let dot = Dot { batch: (batch, self.batch.1.clone()), contract: (rhs_out, rhs_free) };
+            (graph.must(dot, &[cotangent, inputs[1]]), &self.contract.0, &self.contract.1, &lhs_free, &self.batch.0)
         } else {
-            (1, ranks[1], &self.contract.1, &rhs_free, &self.batch.1)
+            let dot = Dot { batch: (self.batch.0.clone(), batch), contract: (lhs_free, lhs_out) };
+            (graph.must(dot, &[inputs[0], cotangent]), &self.contract.1, &self.contract.0, &rhs_free, &self.batch.1)
         };
-        let (other_contract, other_free, other_batch, other_out) = if left {
-            (&self.contract.1, &rhs_free, &self.batch.1, rhs_out)
-        } else {
-            (&self.contract.0, &lhs_free, &self.batch.0, lhs_out)
-        };
-        let product = Dot { batch: (batch, other_batch.clone()), contract: (other_out, other_free.clone()) };
-        let product = graph.must(product, &[cotangent, inputs[1 - own]]);
-        // Now: batch dimensions, own free dimensions, then the other's contracted ones in ascending order.
+        let (free_at, contract_at) =
+            if left { (batches, batches + own_free.len()) } else { (batches + own_contract.len(), batches) };
         let mut order: Vec<usize> = (0..other_contract.len()).collect();
         order.sort_by_key(|&k| other_contract[k]);
-        let mut permutation = vec![0; own_rank];
+        let mut permutation = vec![0; ranks[usize::from(!left)]];
         own_batch.iter().enumerate().for_each(|(i, &d)| permutation[d] = i);
-        own_free.iter().enumerate().for_each(|(i, &d)| permutation[d] = batches + i);
-        order.iter().enumerate().for_each(|(i, &k)| permutation[own_contract[k]] = batches + own_free.len() + i);
+        own_free.iter().enumerate().for_each(|(i, &d)| permutation[d] = free_at + i);
+        order.iter().enumerate().for_each(|(i, &k)| permutation[own_contract[k]] = contract_at + i);
         graph.transpose(product, &permutation)
     }
 }

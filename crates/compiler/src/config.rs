@@ -1,0 +1,18 @@
+//! What can be chosen.
+
+/// Choices for compilation. The default optimises and uses all threads of the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// How to rewrite the graph; `None` compiles it as it is.
+    pub optimize: Option<bespoke_optimize::Config>,
+    /// The number of threads that share large kernels; 0: as many as the machine has. Results do not depend on it.
+    pub threads: usize,
+    /// Keep the text of the intermediate code for inspection; it costs a little time.
+    pub keep_text: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config { optimize: Some(bespoke_optimize::Config::default()), threads: 0, keep_text: false }
+    }
+}

@@ -1,0 +1,92 @@
+//! The stages one after the other.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bespoke_codegen::{ProgramCode, generate};
+use bespoke_graph::Graph;
+use bespoke_lower::Program;
+use bespoke_optimize::Report;
+use bespoke_runtime::{Compiled, Executable};
+
+use crate::{CompileError, Config, Stage, cache};
+
+/// What a stage made.
+pub enum Artifact<'a> {
+    /// The graph as it was given.
+    Graph(&'a Graph),
+    /// The graph after rewriting, and what was done.
+    Optimized(&'a Graph, &'a Report),
+    /// Kernels and memory.
+    Program(&'a Program),
+    /// Machine code.
+    Code(&'a ProgramCode),
+}
+
+/// A stage is done.
+pub struct Event<'a> {
+    /// Which.
+    pub stage: Stage,
+    /// What it made.
+    pub artifact: Artifact<'a>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// Compiles a graph. `observer` is told what every stage made; it is told nothing if the same graph was compiled before
+/// with the same configuration, since then nothing is made ([`Executable::cached`]).
+///
+/// # Errors
+/// [`CompileError`] with the stage that failed.
+///
+/// # Panics
+/// In debug builds, if a stage breaks an invariant of its output: that is a bug of the compiler.
+pub fn compile(
+    graph: &Graph,
+    config: &Config,
+    observer: &mut dyn FnMut(&Event<'_>),
+) -> Result<Executable, CompileError> {
+    if let Some(compiled) = cache::get(graph, config) {
+        return Ok(Executable::new(compiled, config.threads, true));
+    }
+    let mut observe = |stage, artifact, start: Instant| observer(&Event { stage, artifact, elapsed: start.elapsed() });
+    let start = Instant::now();
+    check("graph", graph, || bespoke_graph::verify(graph));
+    observe(Stage::Graph, Artifact::Graph(graph), start);
+
+    let start = Instant::now();
+    let optimized;
+    let lowered_from = match &config.optimize {
+        None => graph,
+        Some(options) => {
+            let (result, report) = bespoke_optimize::optimize(graph, options).map_err(CompileError::at(Stage::Optimized))?;
+            check("optimized graph", &result, || bespoke_graph::verify(&result));
+            observe(Stage::Optimized, Artifact::Optimized(&result, &report), start);
+            optimized = result;
+            &optimized
+        }
+    };
+
+    let start = Instant::now();
+    let program = bespoke_lower::lower(lowered_from).map_err(CompileError::at(Stage::Lowered))?;
+    check("program", &program, || bespoke_lower::verify(&program));
+    observe(Stage::Lowered, Artifact::Program(&program), start);
+
+    let start = Instant::now();
+    let code = generate(&program, config.keep_text).map_err(CompileError::at(Stage::Code))?;
+    observe(Stage::Code, Artifact::Code(&code), start);
+
+    let compiled = Arc::new(Compiled { program, code });
+    cache::insert(graph, config, compiled.clone());
+    Ok(Executable::new(compiled, config.threads, false))
+}
+
+/// Panics in debug builds if there are violations, with the artifact's text.
+fn check(what: &str, artifact: &dyn std::fmt::Display, verify: impl Fn() -> Vec<String>) {
+    if cfg!(debug_assertions) {
+        let violations = verify();
+        assert!(violations.is_empty(), "the {what} breaks its invariants:\n{}\n{artifact}", violations.join("\n"));
+    }
+}

@@ -1,0 +1,24 @@
+//! How a matrix product is cut into blocks.
+
+use bespoke_lower::{Contraction, Launch, Work};
+
+/// Panels of A that are multiplied with all of B before their rows are handed to the epilogue: enough for B to be read
+/// seldom, few enough for the rows to stay in the second-level cache.
+pub fn block_panels(c: &Contraction) -> usize {
+    const BLOCK_BYTES: usize = 256 << 10;
+    let row = c.extents.n * c.tile.dtype.size();
+    (BLOCK_BYTES / (c.tile.mr * row).max(1)).clamp(1, 16)
+}
+
+/// Bytes of scratch memory that a thread needs for the launch: a tile that overhangs, and the rows of a block.
+pub fn scratch_bytes(launch: &Launch) -> usize {
+    let Work::Contraction(c) = &launch.work else { return 0 };
+    let size = c.tile.dtype.size();
+    let rows = if c.epilogue.is_some() { block_panels(c) * c.tile.mr * c.extents.n * size } else { 0 };
+    tile_bytes(c) + rows
+}
+
+/// Bytes of one tile, in whole cache lines.
+pub fn tile_bytes(c: &Contraction) -> usize {
+    (c.tile.mr * c.tile.nr * c.tile.dtype.size()).next_multiple_of(64)
+}

@@ -1,0 +1,189 @@
+//! Calls machine code, launch after launch.
+
+use bespoke_codegen::{KernelFn, LaunchCode, RANGE_ALIGNMENT, TileFn};
+use bespoke_loops::{Kernel, LoopKind, Stmt};
+use bespoke_lower::{Contraction, Launch, Work};
+use rayon::{ThreadPool, prelude::*};
+
+use crate::{
+    contraction::{block_panels, tile_bytes},
+    executable::Compiled,
+};
+
+/// Below this estimate, in seconds, a launch is not worth sharing: waking a thread costs about as much.
+const WORTH_SHARING: f64 = 20e-6;
+/// Rough speeds of one core for that estimate: operations and bytes a second.
+const FLOP_RATE: f64 = 20e9;
+const BYTE_RATE: f64 = 12e9;
+
+/// An address that threads may share.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Address(*mut u8);
+
+// SAFETY: an address is plain data; those who write through it write to disjoint memory (see `run`).
+unsafe impl Send for Address {}
+// SAFETY: as above.
+unsafe impl Sync for Address {}
+
+impl Address {
+    fn add(self, bytes: usize) -> *mut u8 {
+        self.0.wrapping_add(bytes)
+    }
+}
+
+/// Runs all launches on these buffers, then copies the states that could not be updated in place. `scratch` is memory for
+/// each thread, as large as [`scratch_bytes`](crate::contraction::scratch_bytes) of every launch.
+///
+/// The caller guarantees that each address is that of a buffer of the program's type, 64-byte aligned and padded to whole
+/// 64-byte lines, alive during the call, and that buffers that kernels write are not shared with anyone.
+pub fn run(compiled: &Compiled, buffers: &[*mut u8], scratch: &mut [*mut u8], pool: Option<&ThreadPool>) {
+    let buffers: Vec<Address> = buffers.iter().map(|&b| Address(b)).collect();
+    let scratch: Vec<Address> = scratch.iter().map(|&s| Address(s)).collect();
+    let all = || {
+        for (launch, code) in compiled.program.launches.iter().zip(&compiled.code.launches) {
+            let seconds = (launch.flop / FLOP_RATE).max(launch.bytes / BYTE_RATE);
+            let parts = if seconds > WORTH_SHARING { scratch.len() } else { 1 };
+            run_launch(compiled, launch, code, &buffers, &scratch, parts);
+        }
+    };
+    match pool {
+        // Enter the pool once: handing work to it from outside costs more than a small kernel.
+        Some(pool) => pool.install(all),
+        None => all(),
+    }
+    for state in &compiled.program.states {
+        if let Some(from) = state.copy_from {
+            let bytes = compiled.program.buffers[from].ty.bytes();
+            // SAFETY: both buffers have this size, and the arena does not overlap a state's memory.
+            unsafe { std::ptr::copy_nonoverlapping(buffers[from].0, buffers[state.buffer].0, bytes) };
+        }
+    }
+}
+
+fn run_launch(
+    compiled: &Compiled,
+    launch: &Launch,
+    code: &LaunchCode,
+    buffers: &[Address],
+    scratch: &[Address],
+    parts: usize,
+) {
+    let module = &compiled.code.module;
+    match (&launch.work, code) {
+        (Work::Loops(kernel), LaunchCode::Loops(function)) => {
+            let args: Vec<Address> = launch.args.iter().map(|&a| buffers[a]).collect();
+            let function = module.kernel(*function);
+            let align = if is_vector(kernel) { RANGE_ALIGNMENT } else { 1 };
+            share(kernel.range(), align, parts, |_, begin, end| call(function, &args, begin, end));
+        }
+        (Work::Contraction(c), LaunchCode::Contraction { tile, epilogue }) => {
+            let product = Product {
+                c,
+                tile: module.tile(*tile),
+                epilogue: epilogue.map(|e| module.kernel(e)),
+                a: buffers[c.a],
+                b: buffers[c.b],
+                out: c.out.map(|o| buffers[o]),
+                args: launch.args.iter().map(|&a| buffers[a]).collect(),
+            };
+            let panels = c.extents.m.div_ceil(c.tile.mr) * c.extents.batch;
+            share(panels as i64, 1, parts, |part, begin, end| {
+                product.panels(begin as usize, end as usize, scratch[part]);
+            });
+        }
+        _ => unreachable!("code is generated for each launch in order"),
+    }
+}
+
+fn is_vector(kernel: &Kernel) -> bool {
+    matches!(kernel.body, Stmt::For { kind: LoopKind::Vector(_), .. })
+}
+
+/// Calls `f(part, begin, end)` for pieces of `0..range`, at the same time if there are several.
+fn share(range: i64, align: i64, parts: usize, f: impl Fn(usize, i64, i64) + Sync) {
+    let steps = range.div_euclid(align) + i64::from(range % align != 0);
+    let parts = parts.min(steps.max(1) as usize);
+    if parts <= 1 {
+        return f(0, 0, range);
+    }
+    let edge = |part: usize| (steps * part as i64 / parts as i64 * align).min(range);
+    (0..parts).into_par_iter().with_max_len(1).for_each(|part| f(part, edge(part), edge(part + 1)));
+}
+
+fn call(function: KernelFn, args: &[Address], begin: i64, end: i64) {
+    if begin < end {
+        // SAFETY: the code was generated for a kernel with these buffers; it stays inside them (the verifier checked the
+        // indices, gathers clamp), and pieces of the range write to disjoint elements. `Address` has
+        // the layout of a pointer.
+        unsafe { function(args.as_ptr().cast(), begin, end) }
+    }
+}
+
+/// One matrix product with its buffers.
+struct Product<'a> {
+    c: &'a Contraction,
+    tile: TileFn,
+    epilogue: Option<KernelFn>,
+    a: Address,
+    b: Address,
+    out: Option<Address>,
+    args: Vec<Address>,
+}
+
+impl Product<'_> {
+    /// Computes the rows of the panels `begin..end` of A (over all batches), and runs the epilogue on them.
+    fn panels(&self, begin: usize, end: usize, scratch: Address) {
+        let e = self.c.extents;
+        let per_batch = e.m.div_ceil(self.c.tile.mr);
+        let block = block_panels(self.c);
+        let mut at = begin;
+        while at < end {
+            // A block lies within one batch.
+            let stop = (at + block).min(end).min((at / per_batch + 1) * per_batch);
+            self.block(at / per_batch, at % per_batch, stop - at, scratch);
+            at = stop;
+        }
+    }
+
+    /// `count` panels from `first` of one batch.
+    fn block(&self, batch: usize, first: usize, count: usize, scratch: Address) {
+        let (e, tile) = (self.c.extents, self.c.tile);
+        let size = tile.dtype.size();
+        let (m_panels, n_panels) = (e.m.div_ceil(tile.mr), e.n.div_ceil(tile.nr));
+        let rows = first * tile.mr..((first + count) * tile.mr).min(e.m);
+        let start = batch * e.m + rows.start;
+        // Addressed like the whole product, whether it is the whole or only the rows of this block.
+        let product = match self.out {
+            Some(out) => out,
+            None => Address(scratch.add(tile_bytes(self.c)).wrapping_sub(start * e.n * size)),
+        };
+        for column in 0..n_panels {
+            let b = self.b.add((batch * n_panels + column) * e.k * tile.nr * size);
+            let width = tile.nr.min(e.n - column * tile.nr);
+            for panel in first..first + count {
+                let a = self.a.add((batch * m_panels + panel) * e.k * tile.mr * size);
+                let height = tile.mr.min(e.m - panel * tile.mr);
+                let to = product.add(((batch * e.m + panel * tile.mr) * e.n + column * tile.nr) * size);
+                if width == tile.nr && height == tile.mr {
+                    // SAFETY: both panels are whole, and the tile lies inside the product.
+                    unsafe { (self.tile)(a, b, e.k as i64, to, e.n as i64) };
+                    continue;
+                }
+                // SAFETY: both panels are whole; the tile goes to scratch memory, which has room for one, and its inner
+                // part to the product.
+                unsafe {
+                    (self.tile)(a, b, e.k as i64, scratch.0, tile.nr as i64);
+                    for row in 0..height {
+                        let from = scratch.add(row * tile.nr * size);
+                        std::ptr::copy_nonoverlapping(from, to.wrapping_add(row * e.n * size), width * size);
+                    }
+                }
+            }
+        }
+        if let Some(epilogue) = self.epilogue {
+            let args: Vec<Address> = [product].into_iter().chain(self.args.iter().copied()).collect();
+            call(epilogue, &args, start as i64, (batch * e.m + rows.end) as i64);
+        }
+    }
+}

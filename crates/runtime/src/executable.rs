@@ -1,0 +1,213 @@
+//! Compiled programs with their memory.
+
+use std::sync::Arc;
+
+use bespoke_codegen::ProgramCode;
+use bespoke_lower::{Place, Program};
+use bespoke_tensor::{DType, Tensor, Type};
+use rayon::ThreadPool;
+
+use crate::{RunError, contraction, dispatch, pool};
+
+/// A program and its machine code.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The program.
+    pub program: Program,
+    /// Its code.
+    pub code: ProgramCode,
+}
+
+/// A compiled program with memory of its own: arena, states (at first zero) and outputs.
+pub struct Executable {
+    compiled: Arc<Compiled>,
+    pool: Option<Arc<ThreadPool>>,
+    threads: usize,
+    arena: Tensor,
+    /// Scratch memory of each thread.
+    scratch: Vec<Tensor>,
+    states: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+    cached: bool,
+}
+
+/// The outputs of a run by name.
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    compiled: Arc<Compiled>,
+    values: Vec<Tensor>,
+}
+
+impl Outputs {
+    /// The output of this name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.iter().find(|o| o.0 == name).map(|o| o.1)
+    }
+
+    /// All outputs in the graph's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.compiled.program.outputs.iter().map(|o| o.0.as_str()).zip(&self.values)
+    }
+}
+
+impl Executable {
+    /// An executable of `threads` threads (0: as many as the machine has). `cached` says that the code was compiled before.
+    pub fn new(compiled: Arc<Compiled>, threads: usize, cached: bool) -> Executable {
+        let threads = pool::resolve(threads);
+        let pool = pool::get(threads);
+        let threads = if pool.is_some() { threads } else { 1 };
+        let program = &compiled.program;
+        let bytes = |n: usize| Tensor::zeros(Type::new(DType::U8, [n]));
+        let zeros = |b: usize| Tensor::zeros(program.buffers[b].ty);
+        let scratch = program.launches.iter().map(contraction::scratch_bytes).max().unwrap_or(0);
+        Executable {
+            arena: bytes(program.arena_bytes),
+            scratch: (0..threads).map(|_| bytes(scratch)).collect(),
+            states: program.states.iter().map(|s| zeros(s.buffer)).collect(),
+            outputs: program.outputs.iter().map(|o| zeros(o.1)).collect(),
+            compiled,
+            pool,
+            threads,
+            cached,
+        }
+    }
+
+    /// Runs the program: computes the outputs and advances the states.
+    ///
+    /// An output's memory is used again by the next run once the caller has dropped it.
+    ///
+    /// # Errors
+    /// [`RunError`] if an input is missing, unknown, of another type, or an index out of range; then no state has changed.
+    pub fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Outputs, RunError> {
+        let compiled = self.compiled.clone();
+        let program = &compiled.program;
+        let inputs = self.match_inputs(inputs)?;
+        let mut buffers: Vec<*mut u8> = Vec::with_capacity(program.buffers.len());
+        let arena = self.arena.as_mut_ptr();
+        for buffer in &program.buffers {
+            buffers.push(match &buffer.place {
+                Place::Arena(offset) => arena.wrapping_add(*offset),
+                // Constants and inputs are only read.
+                Place::Constant(tensor) => tensor.as_ptr().cast_mut(),
+                Place::Input | Place::State | Place::Output => std::ptr::null_mut(),
+            });
+        }
+        for ((_, buffer), tensor) in program.inputs.iter().zip(&inputs) {
+            buffers[*buffer] = tensor.as_ptr().cast_mut();
+        }
+        for (slot, tensor) in program.states.iter().zip(&mut self.states) {
+            buffers[slot.buffer] = tensor.as_mut_ptr();
+        }
+        for ((_, buffer), tensor) in program.outputs.iter().zip(&mut self.outputs) {
+            if !tensor.is_unique() {
+                *tensor = Tensor::zeros(tensor.ty());
+            }
+            buffers[*buffer] = tensor.as_mut_ptr();
+        }
+        let mut scratch: Vec<*mut u8> = self.scratch.iter_mut().map(Tensor::as_mut_ptr).collect();
+        dispatch::run(&compiled, &buffers, &mut scratch, self.pool.as_deref());
+        Ok(Outputs { values: self.outputs.clone(), compiled })
+    }
+
+    /// The tensor of each input, in the program's order.
+    fn match_inputs<'t>(&self, given: &[(&str, &'t Tensor)]) -> Result<Vec<&'t Tensor>, RunError> {
+        let program = &self.compiled.program;
+        if let Some((name, _)) = given.iter().find(|g| !program.inputs.iter().any(|i| i.0 == g.0)) {
+            let known = names(program.inputs.iter().map(|i| &i.0));
+            return Err(RunError::UnknownInput { name: (*name).to_owned(), known });
+        }
+        let mut matched = vec![];
+        for (name, buffer) in &program.inputs {
+            let ty = program.buffers[*buffer].ty;
+            let tensor = given.iter().find(|g| g.0 == name).map(|g| g.1);
+            let tensor = tensor.ok_or_else(|| RunError::MissingInput { name: name.clone(), ty })?;
+            check_type("input", name, ty, tensor)?;
+            matched.push(tensor);
+        }
+        for check in &program.checks {
+            let i = program.inputs.iter().position(|i| i.0 == check.input).expect("a check is of an input");
+            for (position, value) in matched[i].scalars().enumerate() {
+                let value = value.to_i64().expect("indices are integers");
+                if value < 0 || value >= check.extent as i64 {
+                    let (name, last) = (check.input.clone(), check.extent - 1);
+                    return Err(RunError::IndexOutOfRange { name, position, value, last });
+                }
+            }
+        }
+        Ok(matched)
+    }
+
+    /// The value of a state. It shares memory with the executable until the next run.
+    pub fn state(&self, name: &str) -> Option<Tensor> {
+        let i = self.compiled.program.states.iter().position(|s| s.name == name)?;
+        Some(self.states[i].clone())
+    }
+
+    /// The names and types of the states, in the graph's order.
+    pub fn states(&self) -> impl Iterator<Item = (&str, Type)> {
+        let program = &self.compiled.program;
+        program.states.iter().map(|s| (s.name.as_str(), program.buffers[s.buffer].ty))
+    }
+
+    /// Sets a state.
+    ///
+    /// # Errors
+    /// [`RunError`] if there is none of this name, or the type is another.
+    pub fn set_state(&mut self, name: &str, value: &Tensor) -> Result<(), RunError> {
+        let program = &self.compiled.program;
+        let Some(i) = program.states.iter().position(|s| s.name == name) else {
+            let known = names(program.states.iter().map(|s| &s.name));
+            return Err(RunError::UnknownState { name: name.to_owned(), known });
+        };
+        check_type("state", name, program.buffers[program.states[i].buffer].ty, value)?;
+        self.states[i] = value.clone();
+        Ok(())
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Program {
+        &self.compiled.program
+    }
+
+    /// The machine code.
+    pub fn code(&self) -> &ProgramCode {
+        &self.compiled.code
+    }
+
+    /// The bytes of memory for values that live during a run only.
+    pub fn arena_bytes(&self) -> usize {
+        self.compiled.program.arena_bytes
+    }
+
+    /// The bytes of machine code.
+    pub fn code_bytes(&self) -> usize {
+        self.compiled.code.module.code_bytes()
+    }
+
+    /// The number of launches in a run.
+    pub fn kernels(&self) -> usize {
+        self.compiled.program.launches.len()
+    }
+
+    /// The number of threads that share large kernels.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Was the code compiled before for an equal graph?
+    pub fn cached(&self) -> bool {
+        self.cached
+    }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let quoted: Vec<String> = names.map(|n| format!("`{n}`")).collect();
+    if quoted.is_empty() { "none".to_owned() } else { quoted.join(", ") }
+}
+
+fn check_type(kind: &'static str, name: &str, expected: Type, tensor: &Tensor) -> Result<(), RunError> {
+    if tensor.ty() == expected {
+        return Ok(());
+    }
+    Err(RunError::WrongType { kind, name: name.to_owned(), expected, got: tensor.ty() })
+}
