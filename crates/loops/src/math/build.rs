@@ -154,6 +154,11 @@ impl<'m> V<'m> {
         self.binary(BinaryFn::Shr, bits)
     }
 
+    /// `minuend − self`.
+    pub(super) fn from(self, minuend: impl Operand<'m>) -> V<'m> {
+        minuend.like(self) - self
+    }
+
     /// `self · b + c` with one rounding.
     pub(super) fn fma(self, b: impl Operand<'m>, c: impl Operand<'m>) -> V<'m> {
         let (b, c) = (b.like(self), c.like(self));

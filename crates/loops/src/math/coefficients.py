@@ -3,7 +3,7 @@
 level the error. With `single`, coefficients are rounded to f32 one by one, lowest order first, and the rest refitted.
 Needs mpmath. Prints Rust arrays, lowest order first, with the largest relative error of the function."""
 import struct
-from mpmath import mp, mpf, matrix, lu_solve, log, log1p, exp, expm1, sin, cos, atan, asin, sqrt, pi, sinh, cosh, erf
+from mpmath import mp, mpf, matrix, lu_solve, log, log1p, exp, expm1, sin, cos, atan, asin, sqrt, pi, sinh, cosh, tanh
 
 mp.prec = 200
 
@@ -89,6 +89,8 @@ def main():
     h = (LN2 / 2 * mpf("1.001"))**2
     fit("sinh(r)/r", lambda t: sinh(sqrt(t)) / sqrt(t), one, small, h, 3)
     fit("cosh(r)", lambda t: cosh(sqrt(t)), one, small, h, 4)
+    for d in (3, 4):
+        fit(f"(tanh(x)/x - 1)/x^2, |x| <= 0.6, degree {d}", lambda t: (tanh(sqrt(t)) / sqrt(t) - 1) / t, lambda t: 1 / t, mpf("1e-9"), mpf("0.361"), d, True)
     print("// pow.rs")
     h = ((sqrt(mpf(2)) - 1) / (sqrt(mpf(2)) + 1))**2 * mpf("1.001")
     fit("log2((1+s)/(1-s))/s, of t = s^2", lambda t: log((1 + sqrt(t)) / (1 - sqrt(t))) / sqrt(t) / LN2, one, small, h, 5)

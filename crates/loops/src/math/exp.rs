@@ -46,23 +46,31 @@ pub fn expm1(e: &mut Exprs, x: ExprId) -> ExprId {
 /// The logistic function 1 / (1 + e⁻ˣ).
 pub fn sigmoid(e: &mut Exprs, x: ExprId) -> ExprId {
     build(e, x, |x| {
-        let z = exp_negative(-x.abs());
-        x.lt(0.0).select(z, 1.0) / (z + 1.0)
+        // Times 3/4 the denominator is below 1 where e⁻ˡˣˡ < 1/3: that halves its rounding error.
+        let (z, one) = exp_minus_abs(x, 0.75);
+        x.lt(0.0).select(z, one) / (z + one)
     })
 }
 
 /// log(1 + eˣ).
 pub fn softplus(e: &mut Exprs, x: ExprId) -> ExprId {
     build(e, x, |x| {
-        let z = exp_negative(-x.abs());
+        let (z, one) = exp_minus_abs(x, 1.0);
+        let z = z * (1.0 / one);
         let log1p = if x.is_f32() { (z * z).fma(z.poly(&LOG1P_TAIL), z) } else { z.call(calls::LOG1P) };
         x.max(0.0) + log1p
     })
 }
 
-/// eˣ for x ≤ 0.
-fn exp_negative(x: V<'_>) -> V<'_> {
-    if x.is_f32() { exp_f32(x) } else { x.call(calls::EXP) }
+/// e to the −|x|, times a number that makes it normal where it is not rounded to 0: `factor` and a power of two; that
+/// number.
+fn exp_minus_abs(x: V<'_>, factor: f32) -> (V<'_>, f64) {
+    if !x.is_f32() {
+        return ((-x.abs()).call(calls::EXP), 1.0);
+    }
+    let x = x.bits().or(i32::MIN).float().max(-105.0);
+    let (p, scale) = reduced_exp(x, 25.0, factor);
+    (p * scale, 33554432.0 * factor as f64)
 }
 
 /// eˣ for x ≤ 89. n is even, so that 2ⁿ is the square of a power of two far from under- and overflow; results below the
@@ -81,12 +89,19 @@ fn exp_f32(x: V<'_>) -> V<'_> {
 
 /// eˣ where the result is a normal number.
 pub(super) fn exp_normal(x: V<'_>) -> V<'_> {
-    let rounding = ROUNDING + 127.0;
+    let (p, scale) = reduced_exp(x, 0.0, 1.0);
+    p * scale
+}
+
+/// `factor`·eʳ and 2ⁿ⁺ᵇ with b = `bias`, if that is normal.
+fn reduced_exp(x: V<'_>, bias: f32, factor: f32) -> (V<'_>, V<'_>) {
+    let rounding = ROUNDING + 127.0 + bias;
     let m = x.fma(std::f32::consts::LOG2_E, rounding);
     let n = m - rounding;
     let r = n.fma(-LN2_HI, x);
     let r = n.fma(-LN2_LO, r);
-    r.poly(&[&[1.0, 1.0], &TAIL[..]].concat()) * m.bits().shl(23).float()
+    let coefficients: Vec<f32> = [1.0, 1.0].into_iter().chain(TAIL).map(|c| c * factor).collect();
+    (r.poly(&coefficients), m.bits().shl(23).float())
 }
 
 /// With half of 2ⁿ, which is always normal; half of the result overflows only where that does.

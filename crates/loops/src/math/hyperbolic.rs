@@ -17,6 +17,8 @@ const COSH: [f64; 5] = [
     0.0013888801391203343,
     2.4884629590039876e-05,
 ];
+/// (tanh(x) / x − 1) / x² of x², |x| ≤ 0.6.
+const TANH_TAIL: [f32; 5] = [-0.333332986, 0.133319378, -0.0537848324, 0.02079878, -0.00589776644];
 
 /// The hyperbolic sine.
 pub fn sinh(e: &mut Exprs, x: ExprId) -> ExprId {
@@ -63,28 +65,31 @@ impl<'m> Parts<'m> {
         let n = (m - rounding).wide();
         let r = n.fma(-std::f64::consts::LN_2, x.wide());
         let up = m.bits().shl(23);
-        let down = (-up + (254 << 23)).float().wide() * (0.5 / 16.0);
+        let down = up.from(254 << 23).float().wide() * (0.5 / 16.0);
         let up = up.float().wide() * (0.5 * 16.0);
         let t = r * r;
         Parts { sinh_n: up - down, cosh_n: up + down, sinh_r: r * t.poly(&SINH), cosh_r: t.poly(&COSH) }
     }
 }
 
-/// With y = 2|x| = n·ln 2 − r and the numerator d = 1 − e⁻ʸ = (1 − 2⁻ⁿ) + 2⁻ⁿ·(1 − e⁻ʳ): tanh |x| = d / (2 − d).
+/// x + x³·P(x²) up to 0.6; above, 1 − 2 / (e²ˣ + 1) with x = n·ln 2 / 2 + r and e²ʳ by the coefficients of eʳ.
 fn tanh_f32(x: V<'_>) -> V<'_> {
-    let y = (x.abs() * 2.0).min(20.0);
+    let a = x.abs();
+    let y = a.min(10.0);
     let rounding = ROUNDING + 127.0;
-    let m = y.fma(-std::f32::consts::LOG2_E, rounding);
+    let m = y.fma(2.0 * std::f32::consts::LOG2_E, rounding);
     let n = m - rounding;
-    let r = n.fma(LN2_HI, y);
-    let r = n.fma(LN2_LO, r);
-    // 1 − e⁻ʳ = r − r²·(e⁻ʳ − 1 + r)/r²: the coefficients of eʳ with alternating signs.
-    let mut tail = TAIL;
-    for c in tail.iter_mut().step_by(2) {
-        *c = -*c;
-    }
-    let one_minus = (r * r).fma(r.poly(&tail), r);
-    let scale = m.bits().shl(23).float();
-    let d = scale.fma(one_minus, -scale + 1.0);
-    (d / (-d + 2.0)).with_sign_of(x)
+    let r = n.fma(-0.5 * LN2_HI, y);
+    let r = n.fma(-0.5 * LN2_LO, r);
+    let mut power = 1.0;
+    let coefficients = [1.0, 1.0].into_iter().chain(TAIL).map(|c| {
+        let scaled = c * power;
+        power *= 2.0;
+        scaled
+    });
+    let p = r.poly(&coefficients.collect::<Vec<f32>>());
+    let large = (x.constant(2.0) / p.fma(m.bits().shl(23).float(), 1.0)).from(1.0);
+    let t = a * a;
+    let small = (a * t).fma(t.poly(&TANH_TAIL), a);
+    a.gt(0.6).select(large, small).with_sign_of(x)
 }

@@ -53,7 +53,7 @@ pub const UNARY: &[(&str, Builder, fn(f64) -> f64)] = &[
     ("cosh", cosh, f64::cosh),
     ("tanh", tanh, f64::tanh),
     ("sigmoid", sigmoid, reference_sigmoid),
-    ("softplus", softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p() + (x - x)),
+    ("softplus", softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
     ("erf", erf, libm::erf),
     ("rsqrt", rsqrt, |x| 1.0 / x.sqrt()),
 ];
