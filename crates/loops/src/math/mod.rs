@@ -58,6 +58,13 @@ pub const UNARY: &[(&str, Builder, fn(f64) -> f64)] = &[
     ("rsqrt", rsqrt, |x| 1.0 / x.sqrt()),
 ];
 
+/// A function that builds the expression of an elementary function of two values.
+pub type Builder2 = fn(&mut Exprs, ExprId, ExprId) -> ExprId;
+
+/// All functions of two values, as [`UNARY`].
+pub const BINARY: &[(&str, Builder2, fn(f64, f64) -> f64)] =
+    &[("pow", pow, f64::powf), ("atan2", atan2, f64::atan2)];
+
 fn reference_sigmoid(x: f64) -> f64 {
     let z = (-x.abs()).exp();
     if x < 0.0 { z / (1.0 + z) } else { 1.0 / (1.0 + z) }
