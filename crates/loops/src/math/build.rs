@@ -7,6 +7,7 @@ use std::{
 
 use bespoke_tensor::{DType, Scalar};
 
+use super::format::Format;
 use crate::{BinaryFn, Expr, ExprId, Exprs, Function, UnaryFn};
 
 /// An expression in its arena.
@@ -34,9 +35,10 @@ impl<'m> Operand<'m> for f64 {
     }
 }
 
-impl<'m> Operand<'m> for f32 {
+/// Bits, for integers.
+impl<'m> Operand<'m> for i64 {
     fn like(self, like: V<'m>) -> V<'m> {
-        (self as f64).like(like)
+        like.literal(if like.dtype() == DType::I32 { Scalar::I32(self as i32) } else { Scalar::I64(self) })
     }
 }
 
@@ -78,7 +80,12 @@ impl<'m> V<'m> {
         self.dtype() == DType::F32
     }
 
-    pub(super) fn literal(self, value: Scalar) -> V<'m> {
+    /// The constants of its type, `f32` or `f64`.
+    pub(super) fn format(self) -> &'static Format {
+        Format::of(self.dtype())
+    }
+
+    fn literal(self, value: Scalar) -> V<'m> {
         self.new(|e| e.literal(value))
     }
 
@@ -185,25 +192,39 @@ impl<'m> V<'m> {
         self.convert(DType::F32)
     }
 
-    /// The bits of an `f32` as `i32`.
+    /// The bits of a float as a signed integer.
     pub(super) fn bits(self) -> V<'m> {
-        self.new(|e| e.bitcast(DType::I32, self.id))
+        let dtype = if self.is_f32() { DType::I32 } else { DType::I64 };
+        self.new(|e| e.bitcast(dtype, self.id))
     }
 
-    /// The `f32` with the bits of an `i32`.
+    /// The float with the bits of a signed integer.
     pub(super) fn float(self) -> V<'m> {
-        self.new(|e| e.bitcast(DType::F32, self.id))
+        let dtype = if self.dtype() == DType::I32 { DType::F32 } else { DType::F64 };
+        self.new(|e| e.bitcast(dtype, self.id))
     }
 
     /// `Σ coefficients[i] · selfⁱ`, Horner's scheme.
-    pub(super) fn poly<C: Operand<'m>>(self, coefficients: &[C]) -> V<'m> {
+    pub(super) fn poly(self, coefficients: &[f64]) -> V<'m> {
         let (last, rest) = coefficients.split_last().expect("a polynomial has coefficients");
         rest.iter().rev().fold(last.like(self), |sum, &c| sum.fma(self, c))
     }
 
-    /// The magnitude `self ≥ +0` (or NaN) of an `f32` with the sign of `sign`.
+    /// The magnitude `self ≥ +0` (or NaN) of a float with the sign of `sign`.
     pub(super) fn with_sign_of(self, sign: V<'m>) -> V<'m> {
-        self.bits().or(sign.bits().and(i32::MIN)).float()
+        let bits = sign.bits();
+        self.bits().or(bits.and(bits.sign_bit())).float()
+    }
+
+    /// −|self| of a float.
+    pub(super) fn minus_abs(self) -> V<'m> {
+        let bits = self.bits();
+        bits.or(bits.sign_bit()).float()
+    }
+
+    /// The integer with only the highest bit set.
+    fn sign_bit(self) -> i64 {
+        if self.dtype() == DType::I32 { i32::MIN as i64 } else { i64::MIN }
     }
 
     /// A call on `f64`.

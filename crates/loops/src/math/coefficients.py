@@ -3,7 +3,7 @@
 level the error. With `single`, coefficients are rounded to f32 one by one, lowest order first, and the rest refitted.
 Needs mpmath. Prints Rust arrays, lowest order first, with the largest relative error of the function."""
 import struct
-from mpmath import mp, mpf, matrix, lu_solve, log, log1p, exp, expm1, sin, cos, atan, asin, sqrt, pi, sinh, cosh, tanh
+from mpmath import asin, atan, cos, cosh, exp, expm1, log, log1p, lu_solve, matrix, mp, mpf, pi, sin, sinh, sqrt, tanh
 
 mp.prec = 200
 
@@ -27,7 +27,7 @@ def solve(points, target, weight, powers):
     return list(lu_solve(a, b))
 
 
-def fit(name, f, relative_to, lo, hi, degree, single=False, round_to=float):
+def fit(name, f, relative_to, lo, hi, degree, single=False):
     """f ≈ Σ c_i x^i on [lo, hi]; the error is weighed by 1 / relative_to(x)."""
     lo, hi = mpf(lo), mpf(hi)
     count = 6 * (degree + 2)
@@ -65,37 +65,32 @@ log_tail = removable(lambda f: (log1p(f) - f + f * f / 2) / f**3, lambda f: mpf(
 
 def main():
     one = lambda x: mpf(1)
-    print("// exp.rs")
-    for d in (4, 5, 6):
-        fit(f"(e^r - 1 - r)/r^2, |r| <= ln2, degree {d}", tail, lambda r: exp(r) / max(r * r, mpf("1e-9")), -LN2 * 1.0001, LN2 * 1.0001, d, True)
-    for d in (3, 4):
-        fit(f"(e^r - 1 - r)/r^2, |r| <= ln2/2, degree {d}", tail, lambda r: 1 / max(abs(r), mpf("1e-3")), -LN2 / 2 * 1.001, LN2 / 2 * 1.001, d, True)
-    for d in (7, 8, 9):
-        fit(f"(log(1+z) - z)/z^2, 0 <= z <= 1, degree {d}", lambda z: (log1p(z) - z) / z**2, lambda z: log1p(z) / z**2, mpf("1e-9"), 1, d, True)
-    print("// log.rs")
-    for d in (5, 6, 7):
-        fit(f"(log(1+f) - f + f^2/2)/f^3, degree {d}", log_tail, lambda f: 1 / max(f * f, mpf("1e-4")), sqrt(mpf(1) / 2) - 1, sqrt(mpf(2)) - 1, d, True)
-    print("// trig.rs, of t = (x 2/pi)^2")
-    h = mpf(1) / 4 * mpf("1.0001")
     small = mpf("1e-20")
+    for single in (True, False):
+        print("// exp.rs, f32:" if single else "// f64:")
+        fit("(e^r - 1 - r)/r^2, |r| <= ln2", tail, lambda r: exp(r) / max(r * r, mpf("1e-9")), -LN2 * 1.0001, LN2 * 1.0001, 5 if single else 11, single)
+        fit("(e^r - 1 - r)/r^2, |r| <= ln2/2", tail, lambda r: 1 / max(abs(r), mpf("1e-3")), -LN2 / 2 * 1.001, LN2 / 2 * 1.001, 4 if single else 9, single)
+        if single:
+            fit("(log(1+z) - z)/z^2, 0 <= z <= 1", lambda z: (log1p(z) - z) / z**2, lambda z: log1p(z) / z**2, mpf("1e-9"), 1, 8, single)
+        print("// log.rs")
+        fit("(log(1+f) - f + f^2/2)/f^3", log_tail, lambda f: 1 / max(f * f, mpf("1e-4")), sqrt(mpf(1) / 2) - 1, sqrt(mpf(2)) - 1, 6 if single else 18, single)
+        print("// hyperbolic.rs")
+        fit("(tanh(x)/x - 1)/x^2, |x| <= 0.6, of x^2", lambda t: (tanh(sqrt(t)) / sqrt(t) - 1) / t, lambda t: 1 / t, mpf("1e-9"), mpf("0.361"), 4 if single else 10, single)
+    h = (LN2 / 2 * mpf("1.001"))**2
+    for degree in (3, 6):
+        fit("sinh(r)/r, of r^2", lambda t: sinh(sqrt(t)) / sqrt(t), one, small, h, degree)
+        fit("(cosh(r) - 1)/r^2, of r^2", lambda t: (cosh(sqrt(t)) - 1) / t, one, small, h, degree)
+    print("// trig.rs, of s^2")
+    h = mpf(1) / 4 * mpf("1.0001")
     fit("sin(pi/2 s)/s", lambda t: sin(pi / 2 * sqrt(t)) / sqrt(t), one, small, h, 4)
     fit("cos(pi/2 s)", lambda t: cos(pi / 2 * sqrt(t)), one, small, h, 4)
-    print("// arc.rs, of t = x^2")
-    for d in (10, 11):
-        fit(f"atan(x)/x, t <= 1, degree {d}", lambda t: atan(sqrt(t)) / sqrt(t), one, small, 1, d)
-    for d in (7, 8):
-        fit(f"asin(x)/x, t <= 1/4, degree {d}", lambda t: asin(sqrt(t)) / sqrt(t), one, small, mpf("0.2501"), d)
-    print("// hyperbolic.rs, of t = r^2")
-    h = (LN2 / 2 * mpf("1.001"))**2
-    fit("sinh(r)/r", lambda t: sinh(sqrt(t)) / sqrt(t), one, small, h, 3)
-    fit("cosh(r)", lambda t: cosh(sqrt(t)), one, small, h, 4)
-    for d in (3, 4):
-        fit(f"(tanh(x)/x - 1)/x^2, |x| <= 0.6, degree {d}", lambda t: (tanh(sqrt(t)) / sqrt(t) - 1) / t, lambda t: 1 / t, mpf("1e-9"), mpf("0.361"), d, True)
+    print("// arc.rs, of x^2")
+    fit("atan(x)/x, x <= 1", lambda t: atan(sqrt(t)) / sqrt(t), one, small, 1, 10)
+    fit("asin(x)/x, x <= 1/2", lambda t: asin(sqrt(t)) / sqrt(t), one, small, mpf("0.2501"), 7)
     print("// pow.rs")
     h = ((sqrt(mpf(2)) - 1) / (sqrt(mpf(2)) + 1))**2 * mpf("1.001")
-    fit("log2((1+s)/(1-s))/s, of t = s^2", lambda t: log((1 + sqrt(t)) / (1 - sqrt(t))) / sqrt(t) / LN2, one, small, h, 5)
-    for d in (7, 8, 9):
-        fit(f"2^r, |r| <= 1.001, degree {d}", lambda r: 2**r, lambda r: 2**r, mpf("-1.001"), mpf("1.001"), d)
+    fit("log2((1+s)/(1-s))/s, of s^2", lambda t: log((1 + sqrt(t)) / (1 - sqrt(t))) / sqrt(t) / LN2, one, small, h, 5)
+    fit("2^r, |r| <= 1.001", lambda r: 2**r, lambda r: 2**r, mpf("-1.001"), mpf("1.001"), 8)
 
 
 main()

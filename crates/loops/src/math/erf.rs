@@ -12,10 +12,10 @@ pub fn erf(e: &mut Exprs, x: ExprId) -> ExprId {
 }
 
 /// erf(x)/x − 1 of x² where |x| ≤ 0.927734375.
-const SMALL: [f32; 6] =
+const SMALL: [f64; 6] =
     [1.28379166e-1, -3.76125336e-1, 1.12819925e-1, -2.67681349e-2, 4.99119423e-3, -5.96761703e-4];
 /// log(1 − erf(a)) + a, divided by a, for larger a.
-const LARGE: [f32; 7] = [
+const LARGE: [f64; 7] = [
     -1.28717512e-1,
     -6.34846687e-1,
     -1.06777877e-1,

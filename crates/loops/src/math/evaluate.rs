@@ -14,6 +14,7 @@ pub enum Column {
     F32(Vec<f32>),
     F64(Vec<f64>),
     I32(Vec<i32>),
+    I64(Vec<i64>),
     Bool(Vec<bool>),
 }
 
@@ -23,6 +24,7 @@ impl Column {
             Scalar::F32(v) => Column::F32(vec![v; BLOCK]),
             Scalar::F64(v) => Column::F64(vec![v; BLOCK]),
             Scalar::I32(v) => Column::I32(vec![v; BLOCK]),
+            Scalar::I64(v) => Column::I64(vec![v; BLOCK]),
             Scalar::Bool(v) => Column::Bool(vec![v; BLOCK]),
             other => panic!("no columns of {}", other.dtype()),
         }
@@ -95,7 +97,7 @@ impl Evaluator {
 
     /// `None` for what has its value already.
     fn evaluate(&self, id: ExprId) -> Option<Column> {
-        use Column::{Bool, F32, F64, I32};
+        use Column::{Bool, F32, F64, I32, I64};
         let c = |e: &ExprId| &self.columns[e.index()];
         let expr = self.exprs.get(id);
         Some(match expr {
@@ -103,23 +105,27 @@ impl Evaluator {
             Expr::Unary(f, a) => match c(a) {
                 F32(a) => F32(unary32(*f, a)),
                 F64(a) => F64(unary64(*f, a)),
-                I32(a) if *f == UnaryFn::Neg => I32(map(a, |a| a.wrapping_neg())),
                 other => panic!("{f:?} of {other:?}"),
             },
             Expr::Binary(f, a, b) => match (c(a), c(b)) {
                 (F32(a), F32(b)) => binary32(*f, a, b),
                 (F64(a), F64(b)) => binary64(*f, a, b),
                 (I32(a), I32(b)) => match f {
-                    BinaryFn::Add => I32(map2(a, b, |a, b| a.wrapping_add(b))),
                     BinaryFn::Sub => I32(map2(a, b, |a, b| a.wrapping_sub(b))),
                     BinaryFn::And => I32(map2(a, b, |a, b| a & b)),
                     BinaryFn::Or => I32(map2(a, b, |a, b| a | b)),
-                    BinaryFn::Xor => I32(map2(a, b, |a, b| a ^ b)),
                     BinaryFn::Shl => I32(map2(a, b, |a, b| a << (b & 31))),
                     BinaryFn::Shr => I32(map2(a, b, |a, b| a >> (b & 31))),
                     BinaryFn::Lt => Bool(map2(a, b, |a, b| a < b)),
-                    BinaryFn::Eq => Bool(map2(a, b, |a, b| a == b)),
                     other => panic!("{other:?} of i32"),
+                },
+                (I64(a), I64(b)) => match f {
+                    BinaryFn::Sub => I64(map2(a, b, |a, b| a.wrapping_sub(b))),
+                    BinaryFn::And => I64(map2(a, b, |a, b| a & b)),
+                    BinaryFn::Or => I64(map2(a, b, |a, b| a | b)),
+                    BinaryFn::Shl => I64(map2(a, b, |a, b| a << (b & 63))),
+                    BinaryFn::Shr => I64(map2(a, b, |a, b| a >> (b & 63))),
+                    other => panic!("{other:?} of i64"),
                 },
                 (Bool(a), Bool(b)) => match f {
                     BinaryFn::And => Bool(map2(a, b, |a, b| a & b)),
@@ -136,19 +142,21 @@ impl Evaluator {
             Expr::Select(k, a, b) => match (c(k), c(a), c(b)) {
                 (Bool(k), F32(a), F32(b)) => F32(map3(k, a, b, |k, a, b| if k { a } else { b })),
                 (Bool(k), F64(a), F64(b)) => F64(map3(k, a, b, |k, a, b| if k { a } else { b })),
-                (Bool(k), I32(a), I32(b)) => I32(map3(k, a, b, |k, a, b| if k { a } else { b })),
                 other => panic!("Select of {other:?}"),
             },
             Expr::Convert(d, a) => match (c(a), d) {
                 (F32(a), DType::F64) => F64(map(a, |a| a as f64)),
                 (F64(a), DType::F32) => F32(map(a, |a| a as f32)),
                 (I32(a), DType::F32) => F32(map(a, |a| a as f32)),
+                (I64(a), DType::F64) => F64(map(a, |a| a as f64)),
                 (I32(a), DType::F64) => F64(map(a, |a| a as f64)),
                 other => panic!("Convert of {other:?}"),
             },
             Expr::Bitcast(d, a) => match (c(a), d) {
                 (F32(a), DType::I32) => I32(map(a, |a| a.to_bits() as i32)),
                 (I32(a), DType::F32) => F32(map(a, |a| f32::from_bits(a as u32))),
+                (F64(a), DType::I64) => I64(map(a, |a| a.to_bits() as i64)),
+                (I64(a), DType::F64) => F64(map(a, |a| f64::from_bits(a as u64))),
                 other => panic!("Bitcast of {other:?}"),
             },
             Expr::Call(f, args) => match (f.code, &args[..]) {

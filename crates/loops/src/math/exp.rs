@@ -1,27 +1,18 @@
 //! The exponential function and its kin.
 //!
-//! eˣ = 2ⁿ·eʳ with n = round(x / ln 2): adding 1.5·2²³ (plus the exponent bias) rounds to an integer and leaves it in
-//! the low bits, from where a shift by 23 makes the float 2ⁿ. ln 2 is subtracted in two parts (Cody & Waite).
+//! eˣ = 2ⁿ·eʳ with n = round(x / ln 2): adding 1.5·2²³ (plus the exponent bias; `f64`: 2⁵²) rounds to an integer and
+//! leaves it in the low bits, from where a shift makes the float 2ⁿ. ln 2 is subtracted in two parts (Cody & Waite).
+
+use std::f64::consts::LOG2_E;
 
 use super::{
     build::{V, build},
-    calls,
+    log::log1p_of,
 };
 use crate::{ExprId, Exprs};
 
-/// 1.5·2²³: the sum with a small float is that float rounded to an integer in the low mantissa bits.
-pub(super) const ROUNDING: f32 = 12582912.0;
-/// The upper part of ln 2: 2⁻²⁶ relative.
-pub(super) const LN2_HI: f32 = 0.693_359_4;
-/// ln 2 − [`LN2_HI`].
-pub(super) const LN2_LO: f32 = -2.121_944_4e-4;
-/// (eʳ − 1 − r) / r² for |r| ≤ ln 2.
-const TAIL_WIDE: [f32; 6] =
-    [0.500000358, 0.166666165, 0.0416612029, 0.00833596569, 0.00141053472, 0.000196303125];
-/// (eʳ − 1 − r) / r² for |r| ≤ ln 2 / 2.
-pub(super) const TAIL: [f32; 5] = [0.5, 0.166665435, 0.0416664295, 0.00836655498, 0.00139382691];
-/// (log(1 + z) − z) / z² for 0 ≤ z ≤ 1.
-const LOG1P_TAIL: [f32; 9] = [
+/// (log(1 + z) − z) / z² for 0 ≤ z ≤ 1, for `f32`.
+const LOG1P_TAIL: [f64; 9] = [
     -0.499999315,
     0.333304793,
     -0.249582931,
@@ -35,12 +26,12 @@ const LOG1P_TAIL: [f32; 9] = [
 
 /// eˣ.
 pub fn exp(e: &mut Exprs, x: ExprId) -> ExprId {
-    build(e, x, |x| if x.is_f32() { exp_f32(x.min(89.0)) } else { x.call(calls::EXP) })
+    build(e, x, exp_of)
 }
 
 /// eˣ − 1, accurate near 0.
 pub fn expm1(e: &mut Exprs, x: ExprId) -> ExprId {
-    build(e, x, |x| if x.is_f32() { expm1_f32(x) } else { x.call(calls::EXPM1) })
+    build(e, x, expm1_of)
 }
 
 /// The logistic function 1 / (1 + e⁻ˣ).
@@ -57,64 +48,63 @@ pub fn softplus(e: &mut Exprs, x: ExprId) -> ExprId {
     build(e, x, |x| {
         let (z, one) = exp_minus_abs(x, 1.0);
         let z = z * (1.0 / one);
-        let log1p = if x.is_f32() { (z * z).fma(z.poly(&LOG1P_TAIL), z) } else { z.call(calls::LOG1P) };
-        x.max(0.0) + log1p
+        x.max(0.0) + if x.is_f32() { (z * z).fma(z.poly(&LOG1P_TAIL), z) } else { log1p_of(z) }
     })
 }
 
 /// e to the −|x|, times a number that makes it normal where it is not rounded to 0: `factor` and a power of two; that
 /// number.
-fn exp_minus_abs(x: V<'_>, factor: f32) -> (V<'_>, f64) {
-    if !x.is_f32() {
-        return ((-x.abs()).call(calls::EXP), 1.0);
-    }
-    let x = x.bits().or(i32::MIN).float().max(-105.0);
-    let (p, scale) = reduced_exp(x, 25.0, factor);
-    (p * scale, 33554432.0 * factor as f64)
+fn exp_minus_abs(x: V<'_>, factor: f64) -> (V<'_>, f64) {
+    let format = x.format();
+    let (p, scale) = reduced_exp(x.minus_abs().max(format.exp_limits.1), format.denormal_bits, factor);
+    (p * scale, 2f64.powi(format.denormal_bits) * factor)
 }
 
-/// eˣ for x ≤ 89. n is even, so that 2ⁿ is the square of a power of two far from under- and overflow; results below the
-/// normal range are rounded by the last product only.
-fn exp_f32(x: V<'_>) -> V<'_> {
-    let x = x.max(-105.0);
-    let rounding = ROUNDING + 127.0;
-    let m = x.fma(std::f32::consts::LOG2_E * 0.5, rounding);
+/// n is even, so that 2ⁿ is the square of a power of two far from under- and overflow; results below the normal range
+/// are rounded by the last product only.
+fn exp_of(x: V<'_>) -> V<'_> {
+    let format = x.format();
+    let x = x.min(format.exp_limits.0).max(format.exp_limits.1);
+    let rounding = format.rounding + format.bias as f64;
+    let m = x.fma(LOG2_E * 0.5, rounding);
     let n = m - rounding;
-    let r = n.fma(-2.0 * LN2_HI, x);
-    let r = n.fma(-2.0 * LN2_LO, r);
-    let p = r.poly(&[&[1.0, 1.0], &TAIL_WIDE[..]].concat());
-    let scale = m.bits().shl(23).float();
+    let r = n.fma(-2.0 * format.ln2_hi, x);
+    let r = n.fma(-2.0 * format.ln2_lo, r);
+    let p = r.poly(&[&[1.0, 1.0], format.exp_wide].concat());
+    let scale = m.bits().shl(format.shift).float();
     p * scale * scale
 }
 
 /// eˣ where the result is a normal number.
 pub(super) fn exp_normal(x: V<'_>) -> V<'_> {
-    let (p, scale) = reduced_exp(x, 0.0, 1.0);
+    let (p, scale) = reduced_exp(x, 0, 1.0);
     p * scale
 }
 
 /// `factor`·eʳ and 2ⁿ⁺ᵇ with b = `bias`, if that is normal.
-fn reduced_exp(x: V<'_>, bias: f32, factor: f32) -> (V<'_>, V<'_>) {
-    let rounding = ROUNDING + 127.0 + bias;
-    let m = x.fma(std::f32::consts::LOG2_E, rounding);
+fn reduced_exp(x: V<'_>, bias: i32, factor: f64) -> (V<'_>, V<'_>) {
+    let format = x.format();
+    let rounding = format.rounding + (format.bias + bias) as f64;
+    let m = x.fma(LOG2_E, rounding);
     let n = m - rounding;
-    let r = n.fma(-LN2_HI, x);
-    let r = n.fma(-LN2_LO, r);
-    let coefficients: Vec<f32> = [1.0, 1.0].into_iter().chain(TAIL).map(|c| c * factor).collect();
-    (r.poly(&coefficients), m.bits().shl(23).float())
+    let r = n.fma(-format.ln2_hi, x);
+    let r = n.fma(-format.ln2_lo, r);
+    let coefficients: Vec<f64> = [1.0, 1.0].iter().chain(format.exp_tail).map(|c| c * factor).collect();
+    (r.poly(&coefficients), m.bits().shl(format.shift).float())
 }
 
 /// With half of 2ⁿ, which is always normal; half of the result overflows only where that does.
-fn expm1_f32(x: V<'_>) -> V<'_> {
-    let y = x.max(-18.0).min(89.0);
-    let rounding = ROUNDING + 126.0;
-    let m = y.fma(std::f32::consts::LOG2_E, rounding);
+fn expm1_of(x: V<'_>) -> V<'_> {
+    let format = x.format();
+    let y = x.max(format.expm1_least).min(format.exp_limits.0);
+    let rounding = format.rounding + (format.bias - 1) as f64;
+    let m = y.fma(LOG2_E, rounding);
     let n = m - rounding;
-    let r = n.fma(-LN2_HI, y);
-    let r = n.fma(-LN2_LO, r);
-    let em = (r * r).fma(r.poly(&TAIL), r);
-    let half = m.bits().shl(23).float();
+    let r = n.fma(-format.ln2_hi, y);
+    let r = n.fma(-format.ln2_lo, r);
+    let em = (r * r).fma(r.poly(format.exp_tail), r);
+    let half = m.bits().shl(format.shift).float();
     let result = half.fma(em, half - 0.5);
     // Tiny ones as they are: keeps -0, and half a denormal may not be one.
-    x.abs().lt(1e-10).select(x, result + result)
+    x.abs().lt(format.tiny).select(x, result + result)
 }

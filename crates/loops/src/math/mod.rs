@@ -16,6 +16,7 @@ mod erf;
 #[cfg(test)]
 mod evaluate;
 mod exp;
+mod format;
 mod hyperbolic;
 mod log;
 mod pow;

@@ -3,8 +3,8 @@
 use super::{
     build::{V, build, build2},
     calls,
-    exp::ROUNDING,
-    log::SQRT_HALF_BITS,
+    format::SINGLE,
+    log::split,
 };
 use crate::{ExprId, Exprs};
 
@@ -51,28 +51,27 @@ fn pow_f32<'m>(x: V<'m>, y: V<'m>) -> V<'m> {
     let odd = y.trunc().eq(y).and(even.ne(y));
     let value = x.bits().lt(0).and(odd).select(-magnitude, magnitude);
     // A negative number to a fractional power.
-    let undefined = x.lt(0.0).and(x.gt(f32::NEG_INFINITY)).and(y.trunc().ne(y));
+    let undefined = x.lt(0.0).and(x.gt(f64::NEG_INFINITY)).and(y.trunc().ne(y));
     let value = undefined.select(x.constant(f64::NAN), value);
     x.eq(1.0).or(y.eq(0.0)).select(x.constant(1.0), value)
 }
 
 /// log₂ of an `f32` a ≥ 0, as `f64`.
 fn log2(a: V<'_>) -> V<'_> {
-    let denormal = a.lt(f32::MIN_POSITIVE);
-    let bits = denormal.select(a * 33554432.0, a).bits();
-    let exponent = (bits - SQRT_HALF_BITS).shr(23);
-    let m = (bits - exponent.shl(23)).float().wide();
+    let denormal = a.lt(SINGLE.min_positive);
+    let (exponent, m) = split(denormal.select(a * 33554432.0, a));
+    let m = m.wide();
     let exponent = exponent.wide() + denormal.select(m.constant(-25.0), 0.0);
     let s = (m - 1.0) / (m + 1.0);
     let value = s.fma((s * s).poly(&LOG2), exponent);
     let value = a.eq(0.0).select(value.constant(f64::NEG_INFINITY), value);
-    a.lt(f32::INFINITY).select(value, a.wide())
+    a.lt(f64::INFINITY).select(value, a.wide())
 }
 
 /// 2ʷ of an `f64`, as `f32`. The integer part is even, its half the exponent of a power of two that is applied twice.
 fn exp2(w: V<'_>) -> V<'_> {
     let w = w.min(130.0).max(-155.0);
-    let rounding = ROUNDING + 127.0;
+    let rounding = SINGLE.rounding + 127.0;
     let m = w.narrow().fma(0.5, rounding);
     let n = (m - rounding).wide();
     let p = n.fma(-2.0, w).poly(&EXP2);
