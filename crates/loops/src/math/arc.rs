@@ -74,7 +74,7 @@ pub fn atan(e: &mut Exprs, x: ExprId) -> ExprId {
         let large = a.gt(1.0);
         let t = large.select(a.constant(1.0) / a, a);
         let value = atan_unit(t);
-        large.select(value.from(FRAC_PI_2), value).narrow().with_sign_of(x)
+        large.select(value.subtracted_from(FRAC_PI_2), value).narrow().with_sign_of(x)
     })
 }
 
@@ -90,9 +90,9 @@ pub fn atan2(e: &mut Exprs, y: ExprId, x: ExprId) -> ExprId {
         let ratio =
             most.eq(0.0).select(most, least.eq(f64::INFINITY).select(most.constant(1.0), least / most));
         let value = atan_unit(ratio);
-        let value = a.gt(b).select(value.from(FRAC_PI_2), value);
+        let value = a.gt(b).select(value.subtracted_from(FRAC_PI_2), value);
         // The sign bit, so that -0 is on the left.
-        let value = x.bits().lt(0).select(value.from(PI), value);
+        let value = x.bits().lt(0).select(value.subtracted_from(PI), value);
         let nan = x.ne(x);
         nan.select(x, value.narrow().with_sign_of(y))
     })

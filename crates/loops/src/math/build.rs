@@ -68,7 +68,7 @@ pub(super) fn build2(
 }
 
 impl<'m> V<'m> {
-    fn new(self, make: impl FnOnce(&mut Exprs) -> ExprId) -> V<'m> {
+    fn append(self, make: impl FnOnce(&mut Exprs) -> ExprId) -> V<'m> {
         V { exprs: self.exprs, id: make(&mut self.exprs.borrow_mut()) }
     }
 
@@ -86,7 +86,7 @@ impl<'m> V<'m> {
     }
 
     fn literal(self, value: Scalar) -> V<'m> {
-        self.new(|e| e.literal(value))
+        self.append(|e| e.literal(value))
     }
 
     /// A constant of the same type.
@@ -95,12 +95,12 @@ impl<'m> V<'m> {
     }
 
     pub(super) fn unary(self, function: UnaryFn) -> V<'m> {
-        self.new(|e| e.unary(function, self.id))
+        self.append(|e| e.unary(function, self.id))
     }
 
     pub(super) fn binary(self, function: BinaryFn, other: impl Operand<'m>) -> V<'m> {
         let other = other.like(self);
-        self.new(|e| e.binary(function, self.id, other.id))
+        self.append(|e| e.binary(function, self.id, other.id))
     }
 
     pub(super) fn abs(self) -> V<'m> {
@@ -162,24 +162,24 @@ impl<'m> V<'m> {
     }
 
     /// `minuend − self`.
-    pub(super) fn from(self, minuend: impl Operand<'m>) -> V<'m> {
+    pub(super) fn subtracted_from(self, minuend: impl Operand<'m>) -> V<'m> {
         minuend.like(self) - self
     }
 
     /// `self · b + c` with one rounding.
     pub(super) fn fma(self, b: impl Operand<'m>, c: impl Operand<'m>) -> V<'m> {
         let (b, c) = (b.like(self), c.like(self));
-        self.new(|e| e.mul_add(self.id, b.id, c.id))
+        self.append(|e| e.mul_add(self.id, b.id, c.id))
     }
 
     /// `if self { a } else { b }`; a constant `b` takes the type of `a`.
     pub(super) fn select(self, a: V<'m>, b: impl Operand<'m>) -> V<'m> {
         let b = b.like(a);
-        self.new(|e| e.select(self.id, a.id, b.id))
+        self.append(|e| e.select(self.id, a.id, b.id))
     }
 
     pub(super) fn convert(self, dtype: DType) -> V<'m> {
-        self.new(|e| e.convert(dtype, self.id))
+        self.append(|e| e.convert(dtype, self.id))
     }
 
     /// As `f64`.
@@ -195,13 +195,13 @@ impl<'m> V<'m> {
     /// The bits of a float as a signed integer.
     pub(super) fn bits(self) -> V<'m> {
         let dtype = if self.is_f32() { DType::I32 } else { DType::I64 };
-        self.new(|e| e.bitcast(dtype, self.id))
+        self.append(|e| e.bitcast(dtype, self.id))
     }
 
     /// The float with the bits of a signed integer.
     pub(super) fn float(self) -> V<'m> {
         let dtype = if self.dtype() == DType::I32 { DType::F32 } else { DType::F64 };
-        self.new(|e| e.bitcast(dtype, self.id))
+        self.append(|e| e.bitcast(dtype, self.id))
     }
 
     /// `Σ coefficients[i] · selfⁱ`, Horner's scheme.
@@ -229,12 +229,12 @@ impl<'m> V<'m> {
 
     /// A call on `f64`.
     pub(super) fn call(self, function: Function) -> V<'m> {
-        self.new(|e| e.add(Expr::Call(function, vec![self.id])))
+        self.append(|e| e.add(Expr::Call(function, vec![self.id])))
     }
 
     /// A call on two `f64`.
     pub(super) fn call2(self, function: Function, other: V<'m>) -> V<'m> {
-        self.new(|e| e.add(Expr::Call(function, vec![self.id, other.id])))
+        self.append(|e| e.add(Expr::Call(function, vec![self.id, other.id])))
     }
 }
 

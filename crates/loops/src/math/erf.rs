@@ -32,5 +32,5 @@ fn erf_f32(x: V<'_>) -> V<'_> {
     let small = t.poly(&SMALL).fma(a, a);
     let b = a.min(4.0);
     let large = super::exp::exp_normal(b.poly(&LARGE).fma(b, -b));
-    a.gt(0.927734375).select(large.from(1.0), small).with_sign_of(x)
+    a.gt(0.927734375).select(large.subtracted_from(1.0), small).with_sign_of(x)
 }

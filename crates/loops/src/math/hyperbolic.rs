@@ -58,7 +58,8 @@ impl<'m> Parts<'m> {
         let r = n.fma(-DOUBLE.ln2_lo, r);
         let bits = m.bits().shl(format.shift);
         let up = bits.float().wide();
-        let down = bits.from((2 * format.bias as i64) << format.shift).float().wide() * (1.0 / 256.0);
+        let down =
+            bits.subtracted_from((2 * format.bias as i64) << format.shift).float().wide() * (1.0 / 256.0);
         let t = r * r;
         Parts {
             sinh_n: up - down,
@@ -83,7 +84,7 @@ fn tanh_of(x: V<'_>) -> V<'_> {
         [1.0, 1.0].iter().chain(format.exp_tail).enumerate().map(|(i, c)| c * 2f64.powi(i as i32));
     let p = r.poly(&coefficients.collect::<Vec<f64>>());
     let scale = m.bits().shl(format.shift).float();
-    let large = (x.constant(2.0) / p.fma(scale, 1.0)).from(1.0);
+    let large = (x.constant(2.0) / p.fma(scale, 1.0)).subtracted_from(1.0);
     let t = a * a;
     let small = (a * t).fma(t.poly(format.tanh_tail), a);
     a.gt(0.6).select(large, small).with_sign_of(x)

@@ -28,7 +28,7 @@ pub(super) fn log1p_of(x: V<'_>) -> V<'_> {
     let format = x.format();
     let (exponent, _) = split(x + 1.0);
     // 2²⁻ᵉ, as 2⁻ᵉ may be denormal.
-    let scale = exponent.shl(format.shift).from((format.bias as i64 + 2) << format.shift).float();
+    let scale = exponent.shl(format.shift).subtracted_from((format.bias as i64 + 2) << format.shift).float();
     let f = (x * 0.25).fma(scale, scale.fma(0.25, -1.0));
     let result = combine(exponent.convert(x.dtype()), f);
     let result = x.gt(-1.0).select(result, of_nonpositive(x, -1.0));

@@ -3,11 +3,12 @@
 //! Each function appends branch-free arithmetic (selects only) on `x` to the arena and gives the value's expression, so
 //! interpreter, scalar and vector code agree bit for bit. The type of `x` must be `f32` or `f64`.
 //!
-//! - `f32`: within 2 units in the last place (4 for `pow` and `atan2`) on the whole domain, denormals included. Special
-//!   values are those of C99 Annex F. Functions of the training hot path are pure `f32`; the others go through `f64`.
-//! - `f64`: within 4 units in the last place, mostly by [`calls`].
+//! - `f32`: within 2 units in the last place on the whole domain, denormals included. Special values are those of C99
+//!   Annex F. The exponential family, logarithms, `tanh`, `erf` and `rsqrt` are pure `f32`; the others go through `f64`.
+//! - `f64`: within 4 units in the last place. The same formulas with longer polynomials; circular functions, `erf` and
+//!   `pow` are [`calls`].
 //!
-//! `coefficients.py` generates the polynomials.
+//! `coefficients.py` generates the polynomials, `golden_f64.py` the values they are tested against.
 
 mod arc;
 mod build;
@@ -38,8 +39,11 @@ use crate::{ExprId, Exprs};
 /// A function that builds the expression of an elementary function of one value.
 pub type Builder = fn(&mut Exprs, ExprId) -> ExprId;
 
+/// A function of `f64` that is taken as exact.
+pub type Reference = fn(f64) -> f64;
+
 /// All functions of one value: name, builder, and a reference on `f64`, exact to far below the last place of an `f32`.
-pub const UNARY: &[(&str, Builder, fn(f64) -> f64)] = &[
+pub const UNARY: &[(&str, Builder, Reference)] = &[
     ("exp", exp, f64::exp),
     ("expm1", expm1, f64::exp_m1),
     ("log", log, f64::ln),
@@ -62,9 +66,11 @@ pub const UNARY: &[(&str, Builder, fn(f64) -> f64)] = &[
 /// A function that builds the expression of an elementary function of two values.
 pub type Builder2 = fn(&mut Exprs, ExprId, ExprId) -> ExprId;
 
+/// A function of two `f64` that is taken as exact.
+pub type Reference2 = fn(f64, f64) -> f64;
+
 /// All functions of two values, as [`UNARY`].
-pub const BINARY: &[(&str, Builder2, fn(f64, f64) -> f64)] =
-    &[("pow", pow, f64::powf), ("atan2", atan2, f64::atan2)];
+pub const BINARY: &[(&str, Builder2, Reference2)] = &[("pow", pow, f64::powf), ("atan2", atan2, f64::atan2)];
 
 fn reference_sigmoid(x: f64) -> f64 {
     let z = (-x.abs()).exp();

@@ -1,14 +1,17 @@
 //! Every function against references that share no code with it.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    f32::consts::{FRAC_1_SQRT_2, FRAC_PI_4, LN_2, SQRT_2},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bespoke_tensor::DType;
 
 use super::{
-    BINARY, Builder, Builder2, UNARY,
+    BINARY, Builder, Builder2, Reference, Reference2, UNARY,
     evaluate::{BLOCK, Column, Evaluator},
     ulp::{ulp_f32, ulp_f64},
 };
@@ -67,9 +70,9 @@ impl Worst {
 /// Numbers where functions switch between formulas or meet the ends of their domain and range, and their neighbours.
 fn special_f32() -> Vec<f32> {
     let mut points: Vec<f32> =
-        vec![0.6, 0.927734375, 4.0, 9.0, 17.4, 20.0, 88.72284, 89.0, 89.41599, 89.5, 103.972084, 105.0];
-    points.extend([std::f32::consts::LN_2, 0.3465736, 0.8284271, 0.41421357, 0.70710677, 1.4142135]);
-    points.extend((0..300).map(|k| k as f32 * std::f32::consts::FRAC_PI_4));
+        vec![0.6, 0.9277344, 4.0, 9.0, 17.4, 20.0, 88.72284, 89.0, 89.41599, 89.5, 103.972084, 105.0];
+    points.extend([LN_2, LN_2 / 2.0, SQRT_2 * 2.0 - 2.0, SQRT_2 - 1.0, FRAC_1_SQRT_2, SQRT_2]);
+    points.extend((0..300).map(|k| k as f32 * FRAC_PI_4));
     points.extend((0..=255).map(|e| f32::from_bits(e << 23)));
     let near =
         |p: &f32| (-20..=20).map(|d| f32::from_bits(p.to_bits().wrapping_add_signed(d))).collect::<Vec<_>>();
@@ -78,7 +81,7 @@ fn special_f32() -> Vec<f32> {
     all
 }
 
-fn worst_unary_f32(build: Builder, reference: fn(f64) -> f64) -> Worst {
+fn worst_unary_f32(build: Builder, reference: Reference) -> Worst {
     let mut evaluator = Evaluator::unary(DType::F32, build);
     let mut worst = Worst::default();
     let mut points = (0..=u32::MAX).step_by(stride()).map(f32::from_bits).chain(special_f32());
@@ -98,7 +101,7 @@ fn worst_unary_f32(build: Builder, reference: fn(f64) -> f64) -> Worst {
     }
 }
 
-fn worst_unary_f64(build: Builder, reference: fn(f64) -> f64) -> Worst {
+fn worst_unary_f64(build: Builder, reference: Reference) -> Worst {
     let mut evaluator = Evaluator::unary(DType::F64, build);
     let mut worst = Worst::default();
     let count = 409_900_000 / stride();
@@ -126,7 +129,7 @@ fn worst_unary_f64(build: Builder, reference: fn(f64) -> f64) -> Worst {
     }
 }
 
-fn worst_binary_f32(build: Builder2, reference: fn(f64, f64) -> f64, points: &[(f32, f32)]) -> Worst {
+fn worst_binary_f32(build: Builder2, reference: Reference2, points: &[(f32, f32)]) -> Worst {
     let mut evaluator = Evaluator::binary(DType::F32, build);
     let mut worst = Worst::default();
     for block in points.chunks(BLOCK) {
