@@ -1,1 +1,15 @@
-//! Placeholder.
+//! From loop kernels to machine code, through Cranelift.
+
+mod disassemble;
+mod error;
+#[allow(unsafe_code)] // owns executable memory; every block says why it may
+mod module;
+mod program;
+mod scalar;
+mod tile;
+mod translate;
+mod vector;
+
+pub use error::CodegenError;
+pub use module::{FunctionId, KernelFn, Module, ModuleBuilder, RANGE_ALIGNMENT, TileFn};
+pub use program::{LaunchCode, ProgramCode, generate};
