@@ -8,15 +8,16 @@ use std::{
     },
 };
 
-use bespoke_tensor::DType;
+use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 use super::{
     BINARY, Builder, Builder2, Reference, Reference2, UNARY,
     evaluate::{BLOCK, Column, Evaluator},
     ulp::{ulp_f32, ulp_f64},
 };
+use crate::{Access, Buffer, ExprId, Exprs, Kernel, LoopKind, Stmt, Store, interpret, parse_kernel, verify};
 
-/// Every how many bit patterns a unary function of `f32` is tested; 1 takes all of them. Fewer of `f64` in proportion.
+/// Every how many bit patterns a unary function of `f32` is tested; 1 takes all of them. More points elsewhere too.
 fn stride() -> usize {
     std::env::var("MATH_STRIDE").ok().map_or(4099, |s| s.parse().expect("MATH_STRIDE must be a number"))
 }
@@ -191,7 +192,7 @@ fn pairs() -> Vec<(f32, f32)> {
     let mut pairs: Vec<(f32, f32)> = signed().flat_map(|x| signed().map(move |y| (x, y))).collect();
     let mut bits = noise(0x9e37_79b9_7f4a_7c15);
     let mut next = || bits.next().expect("noise does not end");
-    for _ in 0..300_000 {
+    for _ in 0..1_229_700_000 / stride() {
         pairs.push((f32::from_bits(next()), f32::from_bits(next())));
         let x = f32::from_bits(next() & 0x7fff_ffff);
         let exponent = next() as f32 / 2f32.powi(32) * 310.0 - 155.0;
@@ -253,4 +254,77 @@ fn f64_within_four_units_of_golden_values() {
         failures.extend(worst.beyond(4.0, &format!("{name} golden")));
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// A kernel that stores `build` of each of `points`.
+fn kernel_of(
+    name: &str,
+    dtype: DType,
+    points: usize,
+    build: impl FnOnce(&mut Exprs, ExprId) -> ExprId,
+) -> Kernel {
+    let mut exprs = Exprs::new();
+    let (input, output) = (exprs.declare_buffer(dtype), exprs.declare_buffer(dtype));
+    let var = exprs.declare_var(points as i64);
+    let index = exprs.var(var);
+    let x = exprs.load(input, index);
+    let value = build(&mut exprs, x);
+    let buffer = |access| Buffer { dtype, elements: points, access };
+    Kernel {
+        name: name.to_owned(),
+        buffers: vec![buffer(Access::Read), buffer(Access::Write)],
+        accs: Vec::new(),
+        exprs,
+        body: Stmt::For {
+            var,
+            kind: LoopKind::Serial,
+            body: vec![Stmt::Store(vec![Store { buffer: output, index, value }])],
+        },
+    }
+}
+
+/// The functions are valid kernels with a text form, and the interpreter gives the bits that these tests check.
+#[test]
+fn kernels_of_all_functions_agree_with_the_evaluator() {
+    let points: Vec<f32> = special_f32().into_iter().step_by(37).take(BLOCK).collect();
+    assert_eq!(points.len(), BLOCK);
+    for dtype in [DType::F32, DType::F64] {
+        let input = Tensor::from_fn(Type::new(dtype, [BLOCK]), |i| Scalar::F32(points[i]).convert(dtype));
+        let column = match dtype {
+            DType::F32 => Column::F32(points.clone()),
+            _ => Column::F64(points.iter().map(|&x| x as f64).collect()),
+        };
+        let check = |name: &str, kernel: Kernel, expected: &Column| {
+            let problems = verify(&kernel);
+            assert!(problems.is_empty(), "{name} of {dtype}: {problems:?}");
+            let text = kernel.to_string();
+            let read =
+                parse_kernel(&text, super::calls::ALL).unwrap_or_else(|e| panic!("{name} of {dtype}: {e}"));
+            assert_eq!(read.to_string(), text, "{name} of {dtype}");
+            let mut buffers = [input.clone(), Tensor::zeros(input.ty())];
+            interpret(&read, &mut buffers, 0..BLOCK as i64)
+                .unwrap_or_else(|e| panic!("{name} of {dtype}: {e}"));
+            for (i, got) in buffers[1].scalars().enumerate() {
+                let expected = match expected {
+                    Column::F32(v) => Scalar::F32(v[i]),
+                    other => Scalar::F64(other.f64()[i]),
+                };
+                let both_nan = got.to_f64().is_nan() && expected.to_f64().is_nan();
+                assert!(
+                    got == expected || both_nan,
+                    "{name} of {dtype} at {}: {expected}, got {got}",
+                    points[i]
+                );
+            }
+        };
+        for &(name, build, _) in UNARY {
+            let mut evaluator = Evaluator::unary(dtype, build);
+            check(name, kernel_of(name, dtype, BLOCK, build), evaluator.run([column.clone()]));
+        }
+        for &(name, build, _) in BINARY {
+            let mut evaluator = Evaluator::binary(dtype, build);
+            let kernel = kernel_of(name, dtype, BLOCK, |e, x| build(e, x, x));
+            check(name, kernel, evaluator.run([column.clone(), column.clone()]));
+        }
+    }
 }
