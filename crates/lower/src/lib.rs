@@ -13,6 +13,7 @@ mod partition;
 mod plan;
 mod program;
 mod schedule;
+mod split;
 mod text;
 mod verify;
 

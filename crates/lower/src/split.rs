@@ -1,0 +1,58 @@
+//! Splits long reductions in two, so that threads can share them and sums stay accurate.
+
+use bespoke_graph::{Graph, NodeId, Op, op::Reduce};
+use bespoke_tensor::Shape;
+
+/// Elements combined into one from which a reduction is split.
+const LONG: usize = 1 << 14;
+/// Results from which there is enough to share without.
+const MANY: usize = 64;
+/// Parts at most. It depends on the shape alone: results must not depend on the number of threads.
+const PARTS: usize = 64;
+
+/// The graph with long reductions over trailing axes made in two steps.
+pub fn split_reductions(graph: Graph) -> Graph {
+    if !graph.ids().any(|id| parts_of(&graph, id).is_some()) {
+        return graph;
+    }
+    let mut split = Graph::new();
+    let mut new: Vec<NodeId> = Vec::with_capacity(graph.len());
+    for id in graph.ids() {
+        let node = graph.node(id);
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|i| new[i.index()]).collect();
+        split.set_location(node.location);
+        new.push(match (&node.op, parts_of(&graph, id)) {
+            (Op::Input(input), _) => split.input(&input.name, input.ty).expect("names were unique before"),
+            (Op::StateRead(state), _) => split.state(&state.name, state.ty).expect("names were unique before"),
+            (Op::Reduce(reduce), Some(parts)) => {
+                let (kept, total) = (node.ty.shape, graph.ty(node.inputs[0]).elements() / node.ty.elements());
+                let dims = [&kept[..], &[parts, total / parts]].concat();
+                let grouped = split.reshape(inputs[0], Shape::new(&dims).expect("not longer than before"));
+                let partial = split.must(Reduce { combine: reduce.combine, axes: vec![kept.rank() + 1] }, &[grouped]);
+                split.must(Reduce { combine: reduce.combine, axes: vec![kept.rank()] }, &[partial])
+            }
+            (op, _) => split.must(op.clone(), &inputs),
+        });
+    }
+    for (name, id) in graph.outputs() {
+        split.set_output(name, new[id.index()]).expect("names were unique before");
+    }
+    for state in graph.states() {
+        split.replace_next(new[state.node.index()], state.next.map(|n| new[n.index()]));
+    }
+    split
+}
+
+/// In how many parts to reduce first, if it pays.
+fn parts_of(graph: &Graph, id: NodeId) -> Option<usize> {
+    let node = graph.node(id);
+    let Op::Reduce(reduce) = &node.op else { return None };
+    let (from, results) = (graph.ty(node.inputs[0]), node.ty.elements());
+    let trailing = reduce.axes.iter().copied().eq(node.ty.rank()..from.rank());
+    if !trailing || results == 0 || results >= MANY || node.ty.rank() + 2 > bespoke_tensor::MAX_RANK {
+        return None;
+    }
+    let total = from.elements() / results;
+    let parts = (8..=PARTS).rev().find(|p| total.is_multiple_of(*p));
+    parts.filter(|_| total >= LONG)
+}
