@@ -33,8 +33,3 @@ calls! {
     POW "pow" (x, y) Two = x.powf(y);
     ATAN2 "atan2" (y, x) Two = y.atan2(x);
 }
-
-/// The function with this name.
-pub fn from_name(name: &str) -> Option<Function> {
-    ALL.iter().copied().find(|f| f.name == name)
-}

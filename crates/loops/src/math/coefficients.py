@@ -3,9 +3,9 @@
 level the error. With `single`, coefficients are rounded to f32 one by one, lowest order first, and the rest refitted.
 Needs mpmath. Prints Rust arrays, lowest order first, with the largest relative error of the function."""
 import struct
-from mpmath import asin, atan, cos, cosh, exp, expm1, log, log1p, lu_solve, matrix, mp, mpf, pi, sin, sinh, sqrt, tanh
+from mpmath import asin, atan, cos, cosh, exp, expm1, floor, log, log1p, lu_solve, matrix, mp, mpf, pi, sin, sinh, sqrt, tanh
 
-mp.prec = 200
+mp.prec = 300
 
 
 def f32(v):
@@ -80,6 +80,12 @@ def main():
     for degree in (3, 6):
         fit("sinh(r)/r, of r^2", lambda t: sinh(sqrt(t)) / sqrt(t), one, small, h, degree)
         fit("(cosh(r) - 1)/r^2, of r^2", lambda t: (cosh(sqrt(t)) - 1) / t, one, small, h, degree)
+    print("// trig.rs, pieces of 2/pi")
+    pieces, rest = [], 2 / pi
+    for i in range(1, 8):
+        pieces.append(floor(rest * mpf(2)**(28 * i)) / mpf(2)**(28 * i))
+        rest -= pieces[-1]
+    print([float(p) for p in pieces])
     print("// trig.rs, of s^2")
     h = mpf(1) / 4 * mpf("1.0001")
     fit("sin(pi/2 s)/s", lambda t: sin(pi / 2 * sqrt(t)) / sqrt(t), one, small, h, 4)

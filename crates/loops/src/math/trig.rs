@@ -7,7 +7,7 @@ use super::{
 use crate::{ExprId, Exprs};
 
 /// 2/π in pieces of 28 bits, the unit of the last place of the i-th being 2^(−28·(i+1)): their products with an `f32`
-/// are exact in `f64`. 196 bits leave 2⁻⁴⁵ of the largest `f32`.
+/// are exact in `f64`. What 196 bits leave out is below 2⁻⁶⁸ quadrants of the largest `f32`.
 const TWO_OVER_PI: [f64; 7] = [
     0.6366197690367699,
     3.3308114738561656e-09,
