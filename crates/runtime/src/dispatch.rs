@@ -37,14 +37,25 @@ impl Address {
 ///
 /// The caller guarantees that each address is that of a buffer of the program's type, 64-byte aligned and padded to whole
 /// 64-byte lines, alive during the call, and that buffers that kernels write are not shared with anyone.
-pub fn run(compiled: &Compiled, buffers: &[*mut u8], scratch: &mut [*mut u8], pool: Option<&ThreadPool>) {
+///
+/// `observe` is told after each launch.
+pub fn run(
+    compiled: &Compiled,
+    buffers: &[*mut u8],
+    scratch: &mut [*mut u8],
+    pool: Option<&ThreadPool>,
+    observe: Option<&(dyn Fn(usize) + Sync)>,
+) {
     let buffers: Vec<Address> = buffers.iter().map(|&b| Address(b)).collect();
     let scratch: Vec<Address> = scratch.iter().map(|&s| Address(s)).collect();
     let all = || {
-        for (launch, code) in compiled.program.launches.iter().zip(&compiled.code.launches) {
+        for (i, (launch, code)) in compiled.program.launches.iter().zip(&compiled.code.launches).enumerate() {
             let seconds = (launch.flop / FLOP_RATE).max(launch.bytes / BYTE_RATE);
             let parts = if seconds > WORTH_SHARING { scratch.len() } else { 1 };
             run_launch(compiled, launch, code, &buffers, &scratch, parts);
+            if let Some(observe) = observe {
+                observe(i);
+            }
         }
     };
     match pool {

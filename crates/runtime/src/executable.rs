@@ -1,6 +1,9 @@
 //! Compiled programs with their memory.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use bespoke_codegen::ProgramCode;
 use bespoke_lower::{Place, Program};
@@ -79,6 +82,32 @@ impl Executable {
     /// # Errors
     /// [`RunError`] if an input is missing, unknown, of another type, or an index out of range; then no state has changed.
     pub fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Outputs, RunError> {
+        self.run_observed(inputs, None)
+    }
+
+    /// Runs the program and measures each launch: its name and how long it took, in order.
+    ///
+    /// # Errors
+    /// Those of [`Executable::run`].
+    pub fn profile(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Duration)>, RunError> {
+        let ends: Vec<OnceLock<Instant>> = self.compiled.program.launches.iter().map(|_| OnceLock::new()).collect();
+        let mut start = Instant::now();
+        self.run_observed(inputs, Some(&|launch| _ = ends[launch].set(Instant::now())))?;
+        let launches = self.compiled.program.launches.iter().zip(ends);
+        let measured = launches.map(|(launch, end)| {
+            let end = end.into_inner().unwrap_or(start);
+            let elapsed = end.duration_since(start);
+            start = end;
+            (launch.name().to_owned(), elapsed)
+        });
+        Ok(measured.collect())
+    }
+
+    fn run_observed(
+        &mut self,
+        inputs: &[(&str, &Tensor)],
+        observe: Option<&(dyn Fn(usize) + Sync)>,
+    ) -> Result<Outputs, RunError> {
         let compiled = self.compiled.clone();
         let program = &compiled.program;
         let inputs = self.match_inputs(inputs)?;
@@ -105,7 +134,7 @@ impl Executable {
             buffers[*buffer] = tensor.as_mut_ptr();
         }
         let mut scratch: Vec<*mut u8> = self.scratch.iter_mut().map(Tensor::as_mut_ptr).collect();
-        dispatch::run(&compiled, &buffers, &mut scratch, self.pool.as_deref());
+        dispatch::run(&compiled, &buffers, &mut scratch, self.pool.as_deref(), observe);
         Ok(Outputs { values: self.outputs.clone(), compiled })
     }
 
