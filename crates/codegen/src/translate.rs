@@ -84,7 +84,7 @@ impl Translator<'_, '_, '_, '_> {
             LoopKind::Vector(width) => {
                 let width = *width as usize;
                 let lanes = Lanes { var: *var, count: width };
-                if self.may_overrun(*var, plan) {
+                if self.may_overrun(*var, width, plan) {
                     return self.count(*var, begin, end, width as i64, &plan.body, Some(lanes));
                 }
                 let whole = self.whole_groups(begin, end, width as i64);
@@ -102,8 +102,12 @@ impl Translator<'_, '_, '_, '_> {
     }
 
     /// May the last group of an outermost vector loop run beyond the end, into the padding of all buffers?
-    fn may_overrun(&self, var: VarId, plan: &Placed<'_>) -> bool {
+    fn may_overrun(&self, var: VarId, width: usize, plan: &Placed<'_>) -> bool {
         let kernel = self.kernel;
+        // Buffers are padded to whole lines of 64 bytes: a group must not be longer.
+        if kernel.buffers.iter().any(|b| b.dtype.size() * width > 64) {
+            return false;
+        }
         let extent = kernel.exprs.extent(var);
         let flat = |index: ExprId, buffer: usize, exact: bool| {
             let elements = kernel.buffers[buffer].elements as i64;
