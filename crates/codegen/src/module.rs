@@ -7,7 +7,10 @@ use bespoke_lower::Tile;
 use cranelift_codegen::{
     Context, FinalizedMachReloc, FinalizedRelocTarget,
     control::ControlPlane,
-    ir::{AbiParam, ExtFuncData, ExternalName, FuncRef, Function, Signature, UserExternalName, UserFuncName, types},
+    ir::{
+        AbiParam, ExtFuncData, ExternalName, FuncRef, Function, Signature, UserExternalName, UserFuncName,
+        types,
+    },
     isa::{CallConv, OwnedTargetIsa},
     settings::{self, Configurable},
 };
@@ -175,7 +178,9 @@ fn compile(
     builder.finalize(isa.frontend_config());
     let clif = keep_text.then(|| context.func.display().to_string());
     let refused = |reason: String| CodegenError::Function { function: name.to_owned(), reason };
-    let code = context.compile(isa.as_ref(), &mut ControlPlane::default()).map_err(|e| refused(format!("{:?}", e.inner)))?;
+    let code = context
+        .compile(isa.as_ref(), &mut ControlPlane::default())
+        .map_err(|e| refused(format!("{:?}", e.inner)))?;
     Ok(Compiled {
         name: name.to_owned(),
         bytes: code.code_buffer().to_vec(),
@@ -192,33 +197,45 @@ fn link(isa: &OwnedTargetIsa, compiled: Vec<Compiled>) -> Result<Module, Codegen
     let isa = isa.clone();
     let mut builder = JITBuilder::with_isa(isa, default_libcall_names());
     let size: usize = compiled.iter().map(|c| c.bytes.len() + 64).sum();
-    let arena = ArenaMemoryProvider::new_with_size(size.next_multiple_of(4096) + (64 << 10)).map_err(|e| memory(&e))?;
+    let arena = ArenaMemoryProvider::new_with_size(size.next_multiple_of(4096) + (64 << 10))
+        .map_err(|e| memory(&e))?;
     builder.memory_provider(Box::new(arena));
     for (name, code) in compiled.iter().flat_map(|c| &c.calls) {
-        builder.symbol(*name, match code {
-            FunctionCode::One(f) => *f as *const u8,
-            FunctionCode::Two(f) => *f as *const u8,
-        });
+        builder.symbol(
+            *name,
+            match code {
+                FunctionCode::One(f) => *f as *const u8,
+                FunctionCode::Two(f) => *f as *const u8,
+            },
+        );
     }
     let mut jit = JITModule::new(builder);
     let mut functions = vec![];
     for (i, c) in compiled.into_iter().enumerate() {
-        let refused = |e: &dyn fmt::Display| CodegenError::Function { function: c.name.clone(), reason: e.to_string() };
+        let refused =
+            |e: &dyn fmt::Display| CodegenError::Function { function: c.name.clone(), reason: e.to_string() };
         let mut signature = jit.make_signature();
         signature.params.clear();
-        let id = jit.declare_function(&format!("f{i}"), Linkage::Local, &signature).map_err(|e| refused(&e))?;
+        let id =
+            jit.declare_function(&format!("f{i}"), Linkage::Local, &signature).map_err(|e| refused(&e))?;
         let mut callees: Vec<FuncId> = vec![];
         for (name, _) in &c.calls {
             callees.push(jit.declare_function(name, Linkage::Import, &signature).map_err(|e| refused(&e))?);
         }
-        let relocations: Vec<ModuleReloc> = c.relocations.iter().map(|r| relocation(r, id, &callees)).collect();
+        let relocations: Vec<ModuleReloc> =
+            c.relocations.iter().map(|r| relocation(r, id, &callees)).collect();
         jit.define_function_bytes(id, c.alignment, &c.bytes, &relocations).map_err(|e| refused(&e))?;
         functions.push((id, c));
     }
     jit.finalize_definitions().map_err(|e| memory(&e))?;
     let functions = functions
         .into_iter()
-        .map(|(id, c)| Linked { address: jit.get_finalized_function(id), name: c.name, bytes: c.bytes, clif: c.clif })
+        .map(|(id, c)| Linked {
+            address: jit.get_finalized_function(id),
+            name: c.name,
+            bytes: c.bytes,
+            clif: c.clif,
+        })
         .collect();
     Ok(Module { jit: Some(jit), functions })
 }
@@ -228,9 +245,13 @@ fn relocation(r: &FinalizedMachReloc, own: FuncId, callees: &[FuncId]) -> Module
     use cranelift_module::ModuleRelocTarget;
     let name = match &r.target {
         // Compiled functions name their callees by the order in which they imported them.
-        FinalizedRelocTarget::ExternalName(ExternalName::User(reference)) => callees[reference.as_u32() as usize].into(),
+        FinalizedRelocTarget::ExternalName(ExternalName::User(reference)) => {
+            callees[reference.as_u32() as usize].into()
+        }
         FinalizedRelocTarget::ExternalName(ExternalName::LibCall(call)) => ModuleRelocTarget::LibCall(*call),
-        FinalizedRelocTarget::ExternalName(ExternalName::KnownSymbol(symbol)) => ModuleRelocTarget::KnownSymbol(*symbol),
+        FinalizedRelocTarget::ExternalName(ExternalName::KnownSymbol(symbol)) => {
+            ModuleRelocTarget::KnownSymbol(*symbol)
+        }
         FinalizedRelocTarget::ExternalName(ExternalName::TestCase(_)) => unreachable!("never made"),
         FinalizedRelocTarget::Func(offset) => ModuleRelocTarget::FunctionOffset(own, *offset),
     };

@@ -43,7 +43,9 @@ pub fn conditions(f: BinaryFn, dtype: DType) -> Option<(IntCC, FloatCC)> {
         BinaryFn::Eq => (IntCC::Equal, IntCC::Equal, FloatCC::Equal),
         BinaryFn::Ne => (IntCC::NotEqual, IntCC::NotEqual, FloatCC::NotEqual),
         BinaryFn::Lt => (IntCC::SignedLessThan, IntCC::UnsignedLessThan, FloatCC::LessThan),
-        BinaryFn::Le => (IntCC::SignedLessThanOrEqual, IntCC::UnsignedLessThanOrEqual, FloatCC::LessThanOrEqual),
+        BinaryFn::Le => {
+            (IntCC::SignedLessThanOrEqual, IntCC::UnsignedLessThanOrEqual, FloatCC::LessThanOrEqual)
+        }
         BinaryFn::Gt => (IntCC::SignedGreaterThan, IntCC::UnsignedGreaterThan, FloatCC::GreaterThan),
         BinaryFn::Ge => {
             (IntCC::SignedGreaterThanOrEqual, IntCC::UnsignedGreaterThanOrEqual, FloatCC::GreaterThanOrEqual)

@@ -5,11 +5,13 @@
 //! in both.
 
 use bespoke_loops::{
-    Access, Acc, AccId, BinaryFn, Combine, Expr, ExprId, FunctionCode, Kernel, LoopKind, Stmt, Store, VarId,
+    Acc, AccId, Access, BinaryFn, Combine, Expr, ExprId, FunctionCode, Kernel, LoopKind, Stmt, Store, VarId,
     placement::{self, Placed},
 };
 use bespoke_tensor::{DType, Scalar};
-use cranelift_codegen::ir::{Block, FuncRef, InstBuilder, MemFlagsData, Type, Value, condcodes::IntCC, types};
+use cranelift_codegen::ir::{
+    Block, FuncRef, InstBuilder, MemFlagsData, Type, Value, condcodes::IntCC, types,
+};
 use cranelift_frontend::{FunctionBuilder, Variable};
 use rustc_hash::FxHashMap;
 
@@ -45,8 +47,9 @@ pub fn translate(kernel: &Kernel, b: &mut FunctionBuilder<'_>, import: &mut Impo
     b.seal_block(entry);
     let params = b.block_params(entry).to_vec();
     let trusted = MemFlagsData::trusted();
-    let bases =
-        (0..kernel.buffers.len()).map(|i| b.ins().load(types::I64, trusted, params[0], i as i32 * 8)).collect();
+    let bases = (0..kernel.buffers.len())
+        .map(|i| b.ins().load(types::I64, trusted, params[0], i as i32 * 8))
+        .collect();
     let mut t = Translator {
         kernel,
         b,
@@ -78,7 +81,9 @@ struct Translator<'k, 'f, 'b, 'i> {
 
 impl Translator<'_, '_, '_, '_> {
     fn outermost(&mut self, plan: &Placed<'_>, begin: Value, end: Value) {
-        let Stmt::For { var, kind, .. } = plan.stmt else { panic!("{}: the body must be a loop", self.kernel.name) };
+        let Stmt::For { var, kind, .. } = plan.stmt else {
+            panic!("{}: the body must be a loop", self.kernel.name)
+        };
         match kind {
             LoopKind::Serial => self.count(*var, begin, end, 1, &plan.body, None),
             LoopKind::Vector(width) => {
@@ -133,7 +138,15 @@ impl Translator<'_, '_, '_, '_> {
     }
 
     /// `for var in begin..end step`.
-    fn count(&mut self, var: VarId, begin: Value, end: Value, step: i64, body: &[Placed<'_>], lanes: Option<Lanes>) {
+    fn count(
+        &mut self,
+        var: VarId,
+        begin: Value,
+        end: Value,
+        step: i64,
+        body: &[Placed<'_>],
+        lanes: Option<Lanes>,
+    ) {
         let (head, inside, after) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         let i = self.b.append_block_param(head, types::I64);
         self.b.ins().jump(head, &[begin.into()]);
@@ -311,7 +324,8 @@ impl Translator<'_, '_, '_, '_> {
     fn address(&mut self, buffer: usize, index: Value) -> Value {
         let size = self.kernel.buffers[buffer].dtype.size() as i64;
         let base = self.bases[buffer];
-        let offset = if size == 1 { index } else { self.b.ins().ishl_imm_u(index, size.trailing_zeros() as i64) };
+        let offset =
+            if size == 1 { index } else { self.b.ins().ishl_imm_u(index, size.trailing_zeros() as i64) };
         self.b.ins().iadd(base, offset)
     }
 
@@ -392,7 +406,12 @@ impl Translator<'_, '_, '_, '_> {
     }
 
     fn has_vector_atom(&self, e: ExprId) -> bool {
-        self.kernel.exprs.affine(e).terms.iter().any(|t| matches!(self.values.get(&t.0), Some(Held::Vector(_))))
+        self.kernel
+            .exprs
+            .affine(e)
+            .terms
+            .iter()
+            .any(|t| matches!(self.values.get(&t.0), Some(Held::Vector(_))))
     }
 
     /// An index in one lane.
@@ -456,7 +475,8 @@ impl Translator<'_, '_, '_, '_> {
         let dtypes: Vec<DType> = operands.iter().map(|&o| self.kernel.exprs.dtype(o)).collect();
         let results: Vec<Value> = (0..lanes.count)
             .map(|lane| {
-                let values: Vec<Value> = held.iter().zip(&dtypes).map(|(h, &d)| self.lane(h, d, lane)).collect();
+                let values: Vec<Value> =
+                    held.iter().zip(&dtypes).map(|(h, &d)| self.lane(h, d, lane)).collect();
                 self.scalar(e, &operands, &values)
             })
             .collect();
@@ -497,10 +517,18 @@ impl Translator<'_, '_, '_, '_> {
             Expr::Literal(value) => scalar::literal(self.b, value),
             Expr::Unary(f, _) => scalar::unary(self.b, f, dtype, x[0]),
             Expr::Binary(BinaryFn::Rem, ..) if dtype.is_float() => self.remainder(dtype, x[0], x[1]),
-            Expr::Binary(f @ (BinaryFn::Div | BinaryFn::Rem), _, y) if dtype == DType::I64 && self.index_divides(e, y) => {
-                let Expr::Literal(Scalar::I64(c)) = self.kernel.exprs.get(y) else { unreachable!("asked above") };
+            Expr::Binary(f @ (BinaryFn::Div | BinaryFn::Rem), _, y)
+                if dtype == DType::I64 && self.index_divides(e, y) =>
+            {
+                let Expr::Literal(Scalar::I64(c)) = self.kernel.exprs.get(y) else {
+                    unreachable!("asked above")
+                };
                 let c = *c;
-                if f == BinaryFn::Div { self.b.ins().udiv_imm_u(x[0], c) } else { self.b.ins().urem_imm_u(x[0], c) }
+                if f == BinaryFn::Div {
+                    self.b.ins().udiv_imm_u(x[0], c)
+                } else {
+                    self.b.ins().urem_imm_u(x[0], c)
+                }
             }
             Expr::Binary(f, ..) => scalar::binary(self.b, f, from(0), x[0], x[1]),
             Expr::MulAdd(..) => self.b.ins().fma(x[0], x[1], x[2]),
@@ -508,14 +536,20 @@ impl Translator<'_, '_, '_, '_> {
             Expr::Convert(to, _) => scalar::convert(self.b, from(0), to, x[0]),
             Expr::Bitcast(to, _) => {
                 let ty = scalar::scalar_type(to);
-                if self.b.func.dfg.value_type(x[0]) == ty { x[0] } else { self.b.ins().bitcast(ty, MemFlagsData::new(), x[0]) }
+                if self.b.func.dfg.value_type(x[0]) == ty {
+                    x[0]
+                } else {
+                    self.b.ins().bitcast(ty, MemFlagsData::new(), x[0])
+                }
             }
             Expr::Call(function, _) => {
                 let callee = (self.import)(self.b, function.name, function.code);
                 let call = self.b.ins().call(callee, x);
                 self.b.inst_results(call)[0]
             }
-            Expr::Var(_) | Expr::Affine(_) | Expr::Acc(_) | Expr::Load { .. } => unreachable!("handled before"),
+            Expr::Var(_) | Expr::Affine(_) | Expr::Acc(_) | Expr::Load { .. } => {
+                unreachable!("handled before")
+            }
         }
     }
 
@@ -552,8 +586,11 @@ impl Translator<'_, '_, '_, '_> {
             return None;
         }
         let types: Vec<DType> = operands.iter().map(|&o| exprs.dtype(o)).collect();
-        let number = operands.get(1).is_some_and(|&y| matches!(exprs.get(y), Expr::Literal(v) if !v.to_f64().is_nan()));
-        let x: Vec<Chunks> = held.iter().zip(&types).map(|(h, &d)| self.spread(h.clone(), d, lanes)).collect();
+        let number = operands
+            .get(1)
+            .is_some_and(|&y| matches!(exprs.get(y), Expr::Literal(v) if !v.to_f64().is_nan()));
+        let x: Vec<Chunks> =
+            held.iter().zip(&types).map(|(h, &d)| self.spread(h.clone(), d, lanes)).collect();
         match expr {
             Expr::Unary(f, _) => vector::unary(self.b, f, dtype, &x[0]),
             Expr::Binary(f, ..) => vector::binary(self.b, f, from, &x[0], &x[1], number),
@@ -572,7 +609,8 @@ impl Translator<'_, '_, '_, '_> {
         let lanes = x.len() * vector::chunk_lanes(dtype);
         let results: Vec<Value> = (0..lanes)
             .map(|lane| {
-                let (a, c) = (vector::extract(self.b, dtype, x, lane), vector::extract(self.b, dtype, y, lane));
+                let (a, c) =
+                    (vector::extract(self.b, dtype, x, lane), vector::extract(self.b, dtype, y, lane));
                 scalar::binary(self.b, f, dtype, a, c)
             })
             .collect();

@@ -5,7 +5,9 @@
 
 use bespoke_loops::{BinaryFn, UnaryFn};
 use bespoke_tensor::DType;
-use cranelift_codegen::ir::{ConstantData, InstBuilder, MemFlagsData, Type, Value, condcodes::FloatCC, immediates::V128Imm, types};
+use cranelift_codegen::ir::{
+    ConstantData, InstBuilder, MemFlagsData, Type, Value, condcodes::FloatCC, immediates::V128Imm, types,
+};
 use cranelift_frontend::FunctionBuilder;
 
 use crate::scalar;
@@ -96,7 +98,13 @@ pub fn extract(b: &mut FunctionBuilder<'_>, dtype: DType, chunks: &[Value], lane
 }
 
 /// Loads lanes that lie side by side.
-pub fn load(b: &mut FunctionBuilder<'_>, flags: MemFlagsData, dtype: DType, lanes: usize, at: Value) -> Chunks {
+pub fn load(
+    b: &mut FunctionBuilder<'_>,
+    flags: MemFlagsData,
+    dtype: DType,
+    lanes: usize,
+    at: Value,
+) -> Chunks {
     let per = chunk_lanes(dtype);
     (0..lanes / per)
         .map(|i| {
@@ -173,7 +181,8 @@ pub fn binary(
         return None;
     }
     if let Some((int, float)) = scalar::conditions(f, dtype) {
-        let masks = zip(x, y, |x, y| if is_float { b.ins().fcmp(float, x, y) } else { b.ins().icmp(int, x, y) });
+        let masks =
+            zip(x, y, |x, y| if is_float { b.ins().fcmp(float, x, y) } else { b.ins().icmp(int, x, y) });
         return Some(if dtype == DType::F64 { narrow_masks(b, &masks) } else { masks });
     }
     Some(zip(x, y, |x, y| match f {
@@ -192,7 +201,13 @@ pub fn binary(
 }
 
 /// Shifts all lanes by one amount.
-pub fn shift(b: &mut FunctionBuilder<'_>, f: BinaryFn, dtype: DType, x: &[Value], amount: Value) -> Option<Chunks> {
+pub fn shift(
+    b: &mut FunctionBuilder<'_>,
+    f: BinaryFn,
+    dtype: DType,
+    x: &[Value],
+    amount: Value,
+) -> Option<Chunks> {
     match (f, dtype) {
         (BinaryFn::Shl, DType::I32 | DType::U32) => Some(map(x, |x| b.ins().ishl(x, amount))),
         (BinaryFn::Shr, DType::I32) => Some(map(x, |x| b.ins().sshr(x, amount))),
@@ -203,10 +218,21 @@ pub fn shift(b: &mut FunctionBuilder<'_>, f: BinaryFn, dtype: DType, x: &[Value]
 
 /// One `minps` or `maxps`, which gives the second operand where they are equal or one is NaN; and a blend that lets a NaN
 /// of y through where there can be one.
-fn extremum(b: &mut FunctionBuilder<'_>, f: BinaryFn, dtype: DType, x: Value, y: Value, number: bool) -> Value {
+fn extremum(
+    b: &mut FunctionBuilder<'_>,
+    f: BinaryFn,
+    dtype: DType,
+    x: Value,
+    y: Value,
+    number: bool,
+) -> Value {
     let ty = chunk_type(dtype);
     // The machine instruction is matched from this very form, with y < x for the lesser and x < y for the greater.
-    let wins = if f == BinaryFn::Min { b.ins().fcmp(FloatCC::LessThan, y, x) } else { b.ins().fcmp(FloatCC::LessThan, x, y) };
+    let wins = if f == BinaryFn::Min {
+        b.ins().fcmp(FloatCC::LessThan, y, x)
+    } else {
+        b.ins().fcmp(FloatCC::LessThan, x, y)
+    };
     let mask = cast(b, ty, wins);
     let best = b.ins().bitselect(mask, y, x);
     if number {
@@ -220,7 +246,11 @@ fn extremum(b: &mut FunctionBuilder<'_>, f: BinaryFn, dtype: DType, x: Value, y:
 /// The upper halves of the products of four pairs of u32.
 fn multiply_high(b: &mut FunctionBuilder<'_>, x: Value, y: Value) -> Value {
     let mut half = |low: bool| {
-        let (x, y) = if low { (b.ins().uwiden_low(x), b.ins().uwiden_low(y)) } else { (b.ins().uwiden_high(x), b.ins().uwiden_high(y)) };
+        let (x, y) = if low {
+            (b.ins().uwiden_low(x), b.ins().uwiden_low(y))
+        } else {
+            (b.ins().uwiden_high(x), b.ins().uwiden_high(y))
+        };
         let product = b.ins().imul(x, y);
         cast(b, types::I8X16, product)
     };
@@ -230,7 +260,13 @@ fn multiply_high(b: &mut FunctionBuilder<'_>, x: Value, y: Value) -> Value {
 }
 
 /// `if condition { x } else { y }`; the condition is a bool value.
-pub fn select(b: &mut FunctionBuilder<'_>, dtype: DType, condition: &[Value], x: &[Value], y: &[Value]) -> Chunks {
+pub fn select(
+    b: &mut FunctionBuilder<'_>,
+    dtype: DType,
+    condition: &[Value],
+    x: &[Value],
+    y: &[Value],
+) -> Chunks {
     if dtype == DType::I64 {
         return (0..x.len())
             .map(|lane| {
@@ -285,7 +321,8 @@ pub fn convert(b: &mut FunctionBuilder<'_>, from: DType, to: DType, x: &[Value])
             .flat_map(|&x| {
                 let low = b.ins().fvpromote_low(x);
                 let bytes = cast(b, types::I8X16, x);
-                let high = shuffle(b, bytes, bytes, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]);
+                let high =
+                    shuffle(b, bytes, bytes, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]);
                 let high = cast(b, types::F32X4, high);
                 [low, b.ins().fvpromote_low(high)]
             })

@@ -4,8 +4,8 @@
 
 use bespoke_codegen::{ModuleBuilder, RANGE_ALIGNMENT};
 use bespoke_loops::{
-    Acc, Access, BinaryFn, Buffer, Combine, Expr, ExprId, Exprs, Kernel, LoopKind, Stmt, Store, UnaryFn, interpret, math,
-    verify,
+    Acc, Access, BinaryFn, Buffer, Combine, Expr, ExprId, Exprs, Kernel, LoopKind, Stmt, Store, UnaryFn,
+    interpret, math, verify,
 };
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
@@ -14,19 +14,55 @@ const SIZES: [usize; 9] = [0, 1, 3, 4, 5, 7, 17, 64, 131];
 /// Values that are likely to go wrong, then noise.
 fn values(dtype: DType, n: usize, salt: u64) -> Tensor {
     let special: Vec<f64> = vec![
-        0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 0.5, -0.5, 1.5, 3.0, 7.0, 255.0, 256.0, -128.0, 2147483647.0, 2147483648.0,
-        -2147483648.0, -2147483649.0, 4294967295.0, 4294967296.0, 9.2e18, -9.3e18, 1e-40, -1e-40, 5e-324, 1e30, -1e30,
-        f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MAX, f64::MIN_POSITIVE, 16777217.0, 0.1, -88.5, 104.0,
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        2.5,
+        -2.5,
+        0.5,
+        -0.5,
+        1.5,
+        3.0,
+        7.0,
+        255.0,
+        256.0,
+        -128.0,
+        2147483647.0,
+        2147483648.0,
+        -2147483648.0,
+        -2147483649.0,
+        4294967295.0,
+        4294967296.0,
+        9.2e18,
+        -9.3e18,
+        1e-40,
+        -1e-40,
+        5e-324,
+        1e30,
+        -1e30,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+        f64::MAX,
+        f64::MIN_POSITIVE,
+        16777217.0,
+        0.1,
+        -88.5,
+        104.0,
     ];
     Tensor::from_fn(Type::new(dtype, [n]), |i| {
-        let mut h = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ salt.wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        let mut h =
+            (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ salt.wrapping_mul(0xD6E8_FEB8_6659_FD93);
         h ^= h >> 29;
         h = h.wrapping_mul(0xBF58_476D_1CE4_E5B9);
         h ^= h >> 32;
         let limits = [i64::MIN, i64::MAX, -1, 0, 1, i64::from(i32::MIN), i64::from(i32::MAX), 31, 32, 33];
         match dtype {
             DType::Bool => Scalar::Bool(h & 1 == 1),
-            _ if dtype.is_float() && h.is_multiple_of(3) => Scalar::from_f64(dtype, special[(h >> 8) as usize % special.len()]),
+            _ if dtype.is_float() && h.is_multiple_of(3) => {
+                Scalar::from_f64(dtype, special[(h >> 8) as usize % special.len()])
+            }
             _ if dtype.is_float() => Scalar::from_f64(dtype, (h % 2000) as f64 / 100.0 - 10.0),
             _ if h.is_multiple_of(3) => Scalar::I64(limits[(h >> 8) as usize % limits.len()]).convert(dtype),
             _ => Scalar::I64((h % 41) as i64 - 20).convert(dtype),
@@ -35,7 +71,13 @@ fn values(dtype: DType, n: usize, salt: u64) -> Tensor {
 }
 
 /// A kernel `out[i] = f(inputs[i]…)` over one loop of this kind; the last buffer is the result.
-fn elementwise(types: &[DType], out: DType, n: usize, kind: LoopKind, f: &dyn Fn(&mut Exprs, &[ExprId]) -> ExprId) -> Kernel {
+fn elementwise(
+    types: &[DType],
+    out: DType,
+    n: usize,
+    kind: LoopKind,
+    f: &dyn Fn(&mut Exprs, &[ExprId]) -> ExprId,
+) -> Kernel {
     let mut exprs = Exprs::new();
     let mut buffers: Vec<Buffer> =
         types.iter().map(|&dtype| Buffer { dtype, elements: n, access: Access::Read }).collect();
@@ -74,7 +116,11 @@ fn check(kernel: &Kernel, buffers: &[Tensor], exact: bool) {
                 let (x, y) = (got.get(i), expected.get(i));
                 let nan = x.to_f64().is_nan() && y.to_f64().is_nan();
                 let near = !exact && (x.to_f64() - y.to_f64()).abs() <= 1e-5 * (1.0 + y.to_f64().abs());
-                assert!(x == y || nan || near, "b{b}[{i}]: machine code gives {x}, the interpreter {y}\n{kernel}\n{}", module.clif(id).unwrap_or_default());
+                assert!(
+                    x == y || nan || near,
+                    "b{b}[{i}]: machine code gives {x}, the interpreter {y}\n{kernel}\n{}",
+                    module.clif(id).unwrap_or_default()
+                );
             }
         }
     }
@@ -88,7 +134,8 @@ fn run(types: &[DType], out: DType, f: &dyn Fn(&mut Exprs, &[ExprId]) -> ExprId)
     for n in SIZES {
         for kind in kinds() {
             let kernel = elementwise(types, out, n, kind, f);
-            let mut buffers: Vec<Tensor> = types.iter().enumerate().map(|(i, &d)| values(d, n, i as u64)).collect();
+            let mut buffers: Vec<Tensor> =
+                types.iter().enumerate().map(|(i, &d)| values(d, n, i as u64)).collect();
             buffers.push(Tensor::zeros(Type::new(out, [n])));
             check(&kernel, &buffers, true);
         }
@@ -211,7 +258,11 @@ fn strides() {
                         _ => (row, backwards),
                     };
                     let value = exprs.load(ids[0], from);
-                    let inner = Stmt::For { var: c, kind, body: vec![Stmt::Store(vec![Store { buffer: ids[1], index: to, value }])] };
+                    let inner = Stmt::For {
+                        var: c,
+                        kind,
+                        body: vec![Stmt::Store(vec![Store { buffer: ids[1], index: to, value }])],
+                    };
                     let body = Stmt::For { var: r, kind: LoopKind::Serial, body: vec![inner] };
                     let kernel = Kernel { name: "strides".to_owned(), buffers, accs: vec![], exprs, body };
                     check(&kernel, &[values(d, rows * n, 3), Tensor::zeros(Type::new(d, [rows * n]))], true);
@@ -258,7 +309,11 @@ fn reductions() {
                             kind: outer_kind,
                             body: vec![
                                 Stmt::Init { acc, value: init },
-                                Stmt::For { var: inner, kind: inner_kind, body: vec![Stmt::Update { acc, value: x }] },
+                                Stmt::For {
+                                    var: inner,
+                                    kind: inner_kind,
+                                    body: vec![Stmt::Update { acc, value: x }],
+                                },
                                 Stmt::Store(vec![Store { buffer: ids[1], index, value: total }]),
                             ],
                         };
@@ -298,7 +353,11 @@ fn scattered_additions() {
         let index = exprs.index_clamp(position, 4);
         let value = exprs.load(ids[1], i);
         let add = Stmt::Add(Store { buffer: ids[2], index, value });
-        let body = Stmt::For { var: once, kind: LoopKind::Serial, body: vec![Stmt::For { var, kind, body: vec![add] }] };
+        let body = Stmt::For {
+            var: once,
+            kind: LoopKind::Serial,
+            body: vec![Stmt::For { var, kind, body: vec![add] }],
+        };
         let kernel = Kernel { name: "scatter".to_owned(), buffers, accs: vec![], exprs, body };
         let zeros = Tensor::zeros(Type::new(DType::F32, [5]));
         let updates = Tensor::from_fn(Type::new(DType::F32, [21]), |i| Scalar::F64(i as f64 * 0.37));
@@ -317,14 +376,17 @@ fn tiles() {
         let module = builder.finish(false).unwrap();
         for k in [0usize, 1, 3, 4, 5, 8, 31] {
             let (mr, nr, ldc) = (tile.mr, tile.nr, tile.nr + 3);
-            let whole = |n, m: i64| Tensor::from_fn(Type::new(dtype, [n]), |i| Scalar::I64(i as i64 * m % 7 - 3));
+            let whole =
+                |n, m: i64| Tensor::from_fn(Type::new(dtype, [n]), |i| Scalar::I64(i as i64 * m % 7 - 3));
             let (a, b) = (whole(k * mr, 5), whole(k * nr, 3));
             let mut c = Tensor::full([mr * ldc], Scalar::from_f64(dtype, 99.0));
             // SAFETY: the panels are whole and c has room for mr rows.
             unsafe { module.tile(id)(a.as_ptr(), b.as_ptr(), k as i64, c.as_mut_ptr(), ldc as i64) };
             for i in 0..mr {
                 for j in 0..ldc {
-                    let sum: f64 = (0..k).map(|k| a.get(k * mr + i).to_f64() * b.get(k * nr + j.min(nr - 1)).to_f64()).sum();
+                    let sum: f64 = (0..k)
+                        .map(|k| a.get(k * mr + i).to_f64() * b.get(k * nr + j.min(nr - 1)).to_f64())
+                        .sum();
                     let expected = if j < nr { sum } else { 99.0 };
                     assert_eq!(c.get(i * ldc + j).to_f64(), expected, "{dtype} k={k} [{i},{j}]");
                 }
