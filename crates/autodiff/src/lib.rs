@@ -52,7 +52,11 @@ pub fn grad(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Result<Vec<NodeI
 ///
 /// # Errors
 /// [`GradError`] if one of `wrt` is not of floats or not reachable from the values.
-pub fn vjp(graph: &mut Graph, cotangents: &[(NodeId, NodeId)], wrt: &[NodeId]) -> Result<Vec<NodeId>, GradError> {
+pub fn vjp(
+    graph: &mut Graph,
+    cotangents: &[(NodeId, NodeId)],
+    wrt: &[NodeId],
+) -> Result<Vec<NodeId>, GradError> {
     if let Some(&id) = wrt.iter().find(|&&id| !graph.ty(id).dtype.is_float()) {
         return Err(GradError::NotFloat(id, graph.ty(id)));
     }
@@ -87,7 +91,9 @@ pub fn vjp(graph: &mut Graph, cotangents: &[(NodeId, NodeId)], wrt: &[NodeId]) -
         let named = named.or_else(|| graph.inputs().find(|i| i.1 == id).map(|i| format!("input `{}`", i.0)));
         GradError::Unreachable(id, named.unwrap_or_else(|| graph.node(id).op.name().to_owned()))
     };
-    wrt.iter().map(|&id| sums.get(id.index()).copied().flatten().ok_or_else(|| unreachable(graph, id))).collect()
+    wrt.iter()
+        .map(|&id| sums.get(id.index()).copied().flatten().ok_or_else(|| unreachable(graph, id)))
+        .collect()
 }
 
 fn add(graph: &mut Graph, sums: &mut [Option<NodeId>], value: NodeId, cotangent: NodeId) {

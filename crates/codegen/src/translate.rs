@@ -29,6 +29,9 @@ enum Held {
     Vector(Chunks),
 }
 
+/// Variables, one a chunk, and their type.
+type Variables = (Vec<Variable>, Type);
+
 /// The vector loop being emitted.
 #[derive(Clone, Copy)]
 struct Lanes {
@@ -75,7 +78,7 @@ struct Translator<'k, 'f, 'b, 'i> {
     /// The current value of each loop variable; in a vector loop, of its first lane.
     vars: FxHashMap<VarId, Value>,
     /// The variables of each accumulator, one a chunk, and their type.
-    accs: FxHashMap<AccId, (Vec<Variable>, Type)>,
+    accs: FxHashMap<AccId, Variables>,
     lanes: Option<Lanes>,
 }
 
@@ -213,7 +216,7 @@ impl Translator<'_, '_, '_, '_> {
         if whole > 0 {
             // Accumulators that live on are combined lane by lane first.
             let combined: Vec<AccId> = updated(&placed.body);
-            let outer: Vec<(AccId, Option<(Vec<Variable>, Type)>)> =
+            let outer: Vec<(AccId, Option<Variables>)> =
                 combined.iter().map(|&a| (a, self.accs.remove(&a))).collect();
             for (acc, _) in outer.iter().filter(|o| o.1.is_some()) {
                 self.start_lanes(*acc, width as usize);

@@ -38,7 +38,9 @@ pub struct CompileError {
 
 impl CompileError {
     /// An error of a stage.
-    pub(crate) fn at<E: std::error::Error + Send + Sync + 'static>(stage: Stage) -> impl FnOnce(E) -> CompileError {
+    pub(crate) fn at<E: std::error::Error + Send + Sync + 'static>(
+        stage: Stage,
+    ) -> impl FnOnce(E) -> CompileError {
         move |source| CompileError { stage, source: Box::new(source) }
     }
 }

@@ -51,7 +51,8 @@ pub fn compile(
     if let Some(compiled) = cache::get(graph, config) {
         return Ok(Executable::new(compiled, config.threads, true));
     }
-    let mut observe = |stage, artifact, start: Instant| observer(&Event { stage, artifact, elapsed: start.elapsed() });
+    let mut observe =
+        |stage, artifact, start: Instant| observer(&Event { stage, artifact, elapsed: start.elapsed() });
     let start = Instant::now();
     check("graph", graph, || bespoke_graph::verify(graph));
     observe(Stage::Graph, Artifact::Graph(graph), start);
@@ -61,7 +62,8 @@ pub fn compile(
     let lowered_from = match &config.optimize {
         None => graph,
         Some(options) => {
-            let (result, report) = bespoke_optimize::optimize(graph, options).map_err(CompileError::at(Stage::Optimized))?;
+            let (result, report) =
+                bespoke_optimize::optimize(graph, options).map_err(CompileError::at(Stage::Optimized))?;
             check("optimized graph", &result, || bespoke_graph::verify(&result));
             observe(Stage::Optimized, Artifact::Optimized(&result, &report), start);
             optimized = result;
@@ -87,6 +89,10 @@ pub fn compile(
 fn check(what: &str, artifact: &dyn std::fmt::Display, verify: impl Fn() -> Vec<String>) {
     if cfg!(debug_assertions) {
         let violations = verify();
-        assert!(violations.is_empty(), "the {what} breaks its invariants:\n{}\n{artifact}", violations.join("\n"));
+        assert!(
+            violations.is_empty(),
+            "the {what} breaks its invariants:\n{}\n{artifact}",
+            violations.join("\n")
+        );
     }
 }

@@ -58,8 +58,11 @@ fn eval_nodes(
             Op::Input(i) => source("input", &i.name, node.ty, sources)?,
             Op::StateRead(s) => source("state", &s.name, node.ty, sources)?,
             op => {
-                let inputs: Vec<&Tensor> =
-                    node.inputs.iter().map(|i| values[i.index()].as_ref().expect("operands precede users")).collect();
+                let inputs: Vec<&Tensor> = node
+                    .inputs
+                    .iter()
+                    .map(|i| values[i.index()].as_ref().expect("operands precede users"))
+                    .collect();
                 op.eval(&inputs, node.ty)
             }
         };

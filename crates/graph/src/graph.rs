@@ -222,7 +222,10 @@ impl Graph {
     /// If `state` is not a state's node or `next` is of another type.
     pub fn replace_next(&mut self, state: NodeId, next: Option<NodeId>) {
         let i = self.states.iter().position(|s| s.node == state).expect("a state's node");
-        assert!(next.is_none_or(|n| self.ty(n) == self.ty(state)), "the next value of {state} has another type");
+        assert!(
+            next.is_none_or(|n| self.ty(n) == self.ty(state)),
+            "the next value of {state} has another type"
+        );
         self.states[i].next = next;
     }
 

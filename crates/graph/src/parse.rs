@@ -63,7 +63,11 @@ pub fn parse(text: &str) -> Result<Graph, ParseError> {
 }
 
 /// `%3 = dot %1, %2 {contract=[1]x[0]} : f32[2,2]`
-fn node(graph: &mut Graph, names: &mut FxHashMap<u32, NodeId>, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
+fn node(
+    graph: &mut Graph,
+    names: &mut FxHashMap<u32, NodeId>,
+    cursor: &mut Cursor<'_>,
+) -> Result<(), ParseError> {
     let start = cursor.at;
     let number = cursor.node_number()?;
     cursor.token("=")?;
@@ -121,7 +125,10 @@ fn reference(names: &FxHashMap<u32, NodeId>, cursor: &mut Cursor<'_>) -> Result<
     cursor.skip();
     let at = cursor.at;
     let number = cursor.node_number()?;
-    names.get(&number).copied().ok_or_else(|| cursor.error(at, format!("%{number} is not defined before its use")))
+    names
+        .get(&number)
+        .copied()
+        .ok_or_else(|| cursor.error(at, format!("%{number} is not defined before its use")))
 }
 
 /// A position in a line.
@@ -181,7 +188,8 @@ impl<'a> Cursor<'a> {
 
     fn identifier(&mut self, what: &str) -> Result<&'a str, ParseError> {
         self.skip();
-        let end = self.rest().find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(self.rest().len());
+        let end =
+            self.rest().find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(self.rest().len());
         if end == 0 {
             return Err(self.expected(what));
         }
@@ -209,9 +217,12 @@ impl<'a> Cursor<'a> {
             escaped = c == '\\' && !escaped;
             ends
         });
-        let Some((end, _)) = end else { return Err(self.error(self.at, "the name has no closing quote".to_owned())) };
+        let Some((end, _)) = end else {
+            return Err(self.error(self.at, "the name has no closing quote".to_owned()));
+        };
         let inner = &self.rest()[1..end];
-        let name = unescape(inner).ok_or_else(|| self.error(self.at, format!("bad escape in \"{inner}\"")))?;
+        let name =
+            unescape(inner).ok_or_else(|| self.error(self.at, format!("bad escape in \"{inner}\"")))?;
         self.at += end + 1;
         Ok(name)
     }
@@ -255,7 +266,9 @@ impl<'a> Cursor<'a> {
             self.skip();
             let at = self.at;
             let text = self.scalar()?;
-            values.push(text.parse().map_err(|_| self.error(at, format!("expected an integer, got `{text}`")))?);
+            values.push(
+                text.parse().map_err(|_| self.error(at, format!("expected an integer, got `{text}`")))?,
+            );
         }
         self.token("]")?;
         Ok(values)

@@ -17,7 +17,9 @@ pub fn verify(graph: &Graph) -> Vec<String> {
         let types: Vec<Type> = node.inputs.iter().map(|&i| graph.ty(i)).collect();
         match node.op.infer(&types) {
             Ok(ty) if ty == node.ty => {}
-            Ok(ty) => violations.push(format!("{id}: {} has type {}, inferred {ty}", node.op.name(), node.ty)),
+            Ok(ty) => {
+                violations.push(format!("{id}: {} has type {}, inferred {ty}", node.op.name(), node.ty))
+            }
             Err(rule) => violations.push(format!("{id}: {}: {rule}", node.op.name())),
         }
         if let Op::StateRead(read) = &node.op
@@ -30,10 +32,16 @@ pub fn verify(graph: &Graph) -> Vec<String> {
         if let Some(next) = state.next
             && graph.ty(next) != graph.ty(state.node)
         {
-            violations.push(format!("state `{}` is {}, its next value {}", state.name, graph.ty(state.node), graph.ty(next)));
+            violations.push(format!(
+                "state `{}` is {}, its next value {}",
+                state.name,
+                graph.ty(state.node),
+                graph.ty(next)
+            ));
         }
     }
-    let mut names: Vec<&str> = graph.inputs().map(|i| i.0).chain(graph.states().iter().map(|s| s.name.as_str())).collect();
+    let mut names: Vec<&str> =
+        graph.inputs().map(|i| i.0).chain(graph.states().iter().map(|s| s.name.as_str())).collect();
     names.sort_unstable();
     for pair in names.windows(2).filter(|p| p[0] == p[1]) {
         violations.push(format!("the name `{}` is used twice", pair[0]));

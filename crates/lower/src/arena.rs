@@ -47,7 +47,13 @@ mod tests {
     #[test]
     fn shares_memory_of_the_dead_only() {
         let lifetime = |first, last, bytes| Lifetime { first, last, bytes };
-        let lifetimes = [lifetime(0, 1, 100), lifetime(1, 2, 64), lifetime(2, 3, 128), lifetime(0, 3, 1), lifetime(4, 4, 0)];
+        let lifetimes = [
+            lifetime(0, 1, 100),
+            lifetime(1, 2, 64),
+            lifetime(2, 3, 128),
+            lifetime(0, 3, 1),
+            lifetime(4, 4, 0),
+        ];
         let (offsets, total) = place(&lifetimes);
         for (i, a) in lifetimes.iter().enumerate() {
             assert_eq!(offsets[i] % 64, 0);

@@ -1,7 +1,9 @@
 //! A kernel under construction: answers the definitions of operators with loop expressions.
 
 use bespoke_graph::{Define, Graph, NodeId, Operator, op};
-use bespoke_loops::{Acc, AccId, Access, BufferId, Combine, Expr, ExprId, Exprs, LoopKind, Stmt, Store, VarId};
+use bespoke_loops::{
+    Acc, AccId, Access, BufferId, Combine, Expr, ExprId, Exprs, LoopKind, Stmt, Store, VarId,
+};
 use bespoke_tensor::{DType, Type};
 use rustc_hash::FxHashMap;
 
@@ -67,7 +69,12 @@ impl<'a> Builder<'a> {
     /// Makes the value of a contraction the kernel's first buffer.
     pub fn read_product(&mut self, node: NodeId) {
         let ty = self.values.graph.ty(node);
-        let id = self.argument(Argument { buffer: None, dtype: ty.dtype, elements: ty.elements(), access: Access::Read });
+        let id = self.argument(Argument {
+            buffer: None,
+            dtype: ty.dtype,
+            elements: ty.elements(),
+            access: Access::Read,
+        });
         self.product = Some((node, id));
     }
 
@@ -86,8 +93,12 @@ impl<'a> Builder<'a> {
 
     /// A store of a value to one of the program's buffers.
     pub fn store(&mut self, buffer: BufferIndex, ty: Type, index: ExprId, value: ExprId) -> Store {
-        let argument =
-            Argument { buffer: Some(buffer), dtype: ty.dtype, elements: ty.elements(), access: Access::Write };
+        let argument = Argument {
+            buffer: Some(buffer),
+            dtype: ty.dtype,
+            elements: ty.elements(),
+            access: Access::Write,
+        };
         Store { buffer: self.argument(argument), index, value }
     }
 
@@ -117,9 +128,12 @@ impl<'a> Builder<'a> {
         let e = if let Some((product, buffer)) = self.product.filter(|p| p.0 == node) {
             let flat = self.exprs.flatten(&graph.ty(product).shape, index);
             self.exprs.load(buffer, flat)
-        } else if is_source(graph, node) || self.values.materialised[node.index()] && !self.own.contains(&node) {
+        } else if is_source(graph, node)
+            || self.values.materialised[node.index()] && !self.own.contains(&node)
+        {
             let buffer = Some(self.values.buffers[&node]);
-            let argument = Argument { buffer, dtype: ty.dtype, elements: ty.elements(), access: Access::Read };
+            let argument =
+                Argument { buffer, dtype: ty.dtype, elements: ty.elements(), access: Access::Read };
             let buffer = self.argument(argument);
             let flat = self.exprs.flatten(&ty.shape, index);
             self.exprs.load(buffer, flat)
@@ -197,7 +211,13 @@ impl Define for At<'_, '_> {
         self.builder.element(input, index)
     }
 
-    fn reduce(&mut self, combine: Combine, dtype: DType, extents: &[usize], body: op::ReduceBody<'_>) -> ExprId {
+    fn reduce(
+        &mut self,
+        combine: Combine,
+        dtype: DType,
+        extents: &[usize],
+        body: op::ReduceBody<'_>,
+    ) -> ExprId {
         if extents.iter().product::<usize>() == 1 {
             let zero = self.builder.exprs.index_const(0);
             return body(self, &vec![zero; extents.len()]);
@@ -230,10 +250,13 @@ impl Define for At<'_, '_> {
             let mut read = vec![];
             self.builder.accs_of(value, &mut read);
             let block = self.builder.blocks.last_mut().expect("there is always a block");
-            let before: Vec<AccId> = block[..at].iter().filter_map(|s| match s {
-                Stmt::Init { acc, .. } => Some(*acc),
-                _ => None,
-            }).collect();
+            let before: Vec<AccId> = block[..at]
+                .iter()
+                .filter_map(|s| match s {
+                    Stmt::Init { acc, .. } => Some(*acc),
+                    _ => None,
+                })
+                .collect();
             let late = |acc: &AccId| updates(&block[at..], *acc) || !before.contains(acc);
             if inner.is_empty() && !read.iter().any(late) {
                 block.insert(at, init);
@@ -255,7 +278,10 @@ impl Define for At<'_, '_> {
             };
             value = self.builder.exprs.substitute(value, &mut rename);
             let exprs = &mut self.builder.exprs;
-            inner = inner.into_iter().map(|s| crate::nest::map_exprs(s, &mut |e| exprs.substitute(e, &mut rename))).collect();
+            inner = inner
+                .into_iter()
+                .map(|s| crate::nest::map_exprs(s, &mut |e| exprs.substitute(e, &mut rename)))
+                .collect();
             inner.push(Stmt::Update { acc, value });
             self.builder.push(init);
             let nest = wrap(inner, &fresh);
@@ -319,4 +345,3 @@ pub fn wrap(mut stmts: Vec<Stmt>, vars: &[VarId]) -> Stmt {
     }
     stmts.pop().expect("at least one loop")
 }
-

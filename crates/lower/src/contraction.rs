@@ -75,5 +75,6 @@ pub fn shape_of(graph: &Graph, id: NodeId) -> Option<Extents> {
         k: product(&dot.contract.0, &lhs.shape),
     };
     let Extents { batch, m, n, k } = extents;
-    (node.ty.dtype.is_float() && m >= 4 && n >= 4 && k >= 2 && batch > 0 && m * n * k >= SMALL).then_some(extents)
+    (node.ty.dtype.is_float() && m >= 4 && n >= 4 && k >= 2 && batch > 0 && m * n * k >= SMALL)
+        .then_some(extents)
 }

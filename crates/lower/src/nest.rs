@@ -5,7 +5,8 @@ use rustc_hash::FxHashSet;
 
 /// The statement with each expression replaced.
 pub fn map_exprs(stmt: Stmt, f: &mut impl FnMut(ExprId) -> ExprId) -> Stmt {
-    let store = |s: Store, f: &mut dyn FnMut(ExprId) -> ExprId| Store { index: f(s.index), value: f(s.value), ..s };
+    let store =
+        |s: Store, f: &mut dyn FnMut(ExprId) -> ExprId| Store { index: f(s.index), value: f(s.value), ..s };
     match stmt {
         Stmt::For { var, kind, body } => {
             Stmt::For { var, kind, body: body.into_iter().map(|s| map_exprs(s, f)).collect() }
@@ -47,7 +48,9 @@ pub fn collapse(exprs: &mut Exprs, mut vars: Vec<VarId>, mut stmts: Vec<Stmt>) -
         let whole = exprs.declare_var(exprs.extent(outer) * extent);
         let mut replace = |e: &mut Exprs, var: VarId| {
             let w = e.var(whole);
-            (var == outer).then(|| e.index_div(w, extent)).or_else(|| (var == inner).then(|| e.index_rem(w, extent)))
+            (var == outer)
+                .then(|| e.index_div(w, extent))
+                .or_else(|| (var == inner).then(|| e.index_rem(w, extent)))
         };
         let merge = |s: &Stmt| map_exprs(s.clone(), &mut |e| exprs.substitute(e, &mut replace));
         let merged: Vec<Stmt> = stmts.iter().map(merge).collect();
@@ -80,7 +83,12 @@ fn divides(exprs: &Exprs, stmts: &[Stmt], var: VarId) -> bool {
 
 /// An estimate of the floating-point operations of a kernel: operators other than index arithmetic, times iterations.
 pub fn operations(kernel: &bespoke_loops::Kernel) -> f64 {
-    fn count(kernel: &bespoke_loops::Kernel, stmts: &[Stmt], iterations: f64, seen: &mut FxHashSet<ExprId>) -> f64 {
+    fn count(
+        kernel: &bespoke_loops::Kernel,
+        stmts: &[Stmt],
+        iterations: f64,
+        seen: &mut FxHashSet<ExprId>,
+    ) -> f64 {
         let mut inner = 0.0;
         // Inner loops first: what they evaluate is counted there, what is left belongs to this block.
         for stmt in stmts {
@@ -96,7 +104,10 @@ pub fn operations(kernel: &bespoke_loops::Kernel) -> f64 {
             if !seen.insert(e) {
                 continue;
             }
-            let free = matches!(kernel.exprs.get(e), Expr::Literal(_) | Expr::Var(_) | Expr::Affine(_) | Expr::Acc(_));
+            let free = matches!(
+                kernel.exprs.get(e),
+                Expr::Literal(_) | Expr::Var(_) | Expr::Affine(_) | Expr::Acc(_)
+            );
             operations += usize::from(!free && kernel.exprs.dtype(e) != bespoke_tensor::DType::I64);
             kernel.exprs.get(e).operands(|o| stack.push(o));
         }

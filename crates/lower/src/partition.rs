@@ -112,13 +112,16 @@ fn update_in_place(
     state: &State,
 ) -> bool {
     let Some(&writer) = state.next.and_then(|next| of.get(&next)) else { return false };
-    let reads = |id: &NodeId, same: bool| leaves[id].iter().any(|l| l.node == state.node && !(same && l.same_index));
+    let reads =
+        |id: &NodeId, same: bool| leaves[id].iter().any(|l| l.node == state.node && !(same && l.same_index));
     // The operands of a contraction are packed before its epilogue writes.
     if dag[writer].nodes.iter().any(|id| contraction::shape_of(graph, *id).is_none() && reads(id, true)) {
         return false;
     }
-    let readers: Vec<NodeIndex> =
-        dag.node_indices().filter(|&g| g != writer && dag[g].nodes.iter().any(|id| reads(id, false))).collect();
+    let readers: Vec<NodeIndex> = dag
+        .node_indices()
+        .filter(|&g| g != writer && dag[g].nodes.iter().any(|id| reads(id, false)))
+        .collect();
     if readers.iter().any(|&r| has_path_connecting(&*dag, writer, r, None)) {
         return false;
     }
@@ -143,7 +146,8 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
             continue;
         }
         let node = graph.node(id);
-        let operands: f64 = node.inputs.iter().map(|i| if materialised[i.index()] { 1.0 } else { cost[i.index()] }).sum();
+        let operands: f64 =
+            node.inputs.iter().map(|i| if materialised[i.index()] { 1.0 } else { cost[i.index()] }).sum();
         cost[id.index()] = (own_cost(graph, id) + operands) * reduced_elements(graph, id).max(1.0);
         let scalar_constant = matches!(node.op, Op::Constant(_));
         let users = &users[id.index()];

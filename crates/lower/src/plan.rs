@@ -68,8 +68,13 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(graph: &'a Graph, live: &[bool], parts: &'a Partition) -> Plan<'a> {
-        let mut plan =
-            Plan { graph, parts, program: Program::default(), read: FxHashMap::default(), write: FxHashMap::default() };
+        let mut plan = Plan {
+            graph,
+            parts,
+            program: Program::default(),
+            read: FxHashMap::default(),
+            write: FxHashMap::default(),
+        };
         for (name, id) in graph.inputs() {
             let buffer = plan.buffer(name, graph.ty(id), Place::Input);
             plan.read.insert(id, buffer);
@@ -180,7 +185,8 @@ impl<'a> Plan<'a> {
         let a = self.pack(product, true, extents, tile, &name);
         let b = self.pack(product, false, extents, tile, &name);
         let only = group.nodes.len() == 1 && self.write.get(&product).is_some_and(|w| w.len() == 1);
-        let mut contraction = Contraction { name: name.clone(), extents, tile, a, b, out: None, epilogue: None };
+        let mut contraction =
+            Contraction { name: name.clone(), extents, tile, a, b, out: None, epilogue: None };
         let Extents { batch, m, n, k } = extents;
         let mut args = vec![];
         let mut bytes = 0.0;
@@ -191,7 +197,8 @@ impl<'a> Plan<'a> {
             let values = Values { graph, materialised: &parts.materialised, buffers: read };
             let mut builder = Builder::new(&values, &group.nodes);
             builder.read_product(product);
-            let vars = vec![builder.exprs.declare_var((batch * m) as i64), builder.exprs.declare_var(n as i64)];
+            let vars =
+                vec![builder.exprs.declare_var((batch * m) as i64), builder.exprs.declare_var(n as i64)];
             let (row, column) = (builder.exprs.var(vars[0]), builder.exprs.var(vars[1]));
             let index = product_index(&mut builder, graph, product, row, column);
             let flat = builder.exprs.index_mul(row, n as i64);
@@ -345,7 +352,13 @@ impl<'a> Plan<'a> {
 }
 
 /// The index in the product's shape of a row (batch and left dimensions) and column (right dimensions).
-fn product_index(builder: &mut Builder<'_>, graph: &Graph, product: NodeId, row: ExprId, column: ExprId) -> Vec<ExprId> {
+fn product_index(
+    builder: &mut Builder<'_>,
+    graph: &Graph,
+    product: NodeId,
+    row: ExprId,
+    column: ExprId,
+) -> Vec<ExprId> {
     let node = graph.node(product);
     let Op::Dot(dot) = &node.op else { unreachable!("a product is a dot") };
     let rows = dot.batch.0.len() + dot.lhs_free(graph.ty(node.inputs[0]).rank()).len();
@@ -395,7 +408,8 @@ fn scheduled(builder: Builder<'_>, name: String, mut vars: Vec<VarId>, stmts: Ve
     }
     let last = vars.len() - 1;
     for (i, &var) in vars.iter().enumerate().rev() {
-        let kind = if i == last { schedule::output_kind(&builder.exprs, var, &stmts) } else { LoopKind::Serial };
+        let kind =
+            if i == last { schedule::output_kind(&builder.exprs, var, &stmts) } else { LoopKind::Serial };
         stmts = vec![Stmt::For { var, kind, body: stmts }];
     }
     launch(builder, name, stmts.pop().expect("there is a loop"))
@@ -410,7 +424,8 @@ fn finish_serial(mut builder: Builder<'_>, name: String, vars: Vec<VarId>) -> La
 }
 
 fn launch(builder: Builder<'_>, name: String, body: Stmt) -> Launch {
-    let buffers = |a: &Argument| bespoke_loops::Buffer { dtype: a.dtype, elements: a.elements, access: a.access };
+    let buffers =
+        |a: &Argument| bespoke_loops::Buffer { dtype: a.dtype, elements: a.elements, access: a.access };
     let bytes = builder.arguments.iter().map(|a| (a.elements * a.dtype.size()) as f64).sum();
     let kernel = Kernel {
         name,
@@ -443,7 +458,10 @@ fn index_checks(graph: &Graph, live: &[bool]) -> Vec<IndexCheck> {
         };
         let extent = graph.ty(node.inputs[0]).shape[axis];
         let mut indices = node.inputs[1];
-        while matches!(graph.node(indices).op, Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::StopGradient(_)) {
+        while matches!(
+            graph.node(indices).op,
+            Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::StopGradient(_)
+        ) {
             indices = graph.node(indices).inputs[0];
         }
         if let Op::Input(input) = &graph.node(indices).op {

@@ -103,7 +103,9 @@ impl Launch {
         match &self.work {
             Work::Loops(kernel) => stored(kernel, 0),
             // The epilogue's first buffer is the product in scratch memory.
-            Work::Contraction(c) => c.epilogue.as_ref().map_or_else(|| c.out.into_iter().collect(), |e| stored(e, 1)),
+            Work::Contraction(c) => {
+                c.epilogue.as_ref().map_or_else(|| c.out.into_iter().collect(), |e| stored(e, 1))
+            }
         }
     }
 }

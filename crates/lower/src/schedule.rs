@@ -18,12 +18,17 @@ pub fn vectorise(exprs: &Exprs, accs: &[Acc], vars: &[VarId], mut stmts: Vec<Stm
         return stmts;
     };
     // A loop suits vectors if what it steps through lies side by side.
-    let contiguous = |var: VarId| loads(exprs, &stmts).iter().all(|&i| matches!(exprs.stride(i, var), Some(0 | 1)));
-    let scattered = |var: VarId| loads(exprs, &stmts).iter().filter(|&&i| !matches!(exprs.stride(i, var), Some(0 | 1))).count();
+    let contiguous =
+        |var: VarId| loads(exprs, &stmts).iter().all(|&i| matches!(exprs.stride(i, var), Some(0 | 1)));
+    let scattered = |var: VarId| {
+        loads(exprs, &stmts).iter().filter(|&&i| !matches!(exprs.stride(i, var), Some(0 | 1))).count()
+    };
     let along_out = exprs.extent(out) >= LANES
         && (reductions.is_empty()
             || contiguous(out)
-            || reductions.iter().all(|&r| !can_reduce(exprs, accs, &stmts, r) || scattered(r) >= scattered(out)));
+            || reductions
+                .iter()
+                .all(|&r| !can_reduce(exprs, accs, &stmts, r) || scattered(r) >= scattered(out)));
     if along_out || has_add(&stmts) {
         return stmts; // marked by the caller, who makes the loop
     }
@@ -45,7 +50,10 @@ pub fn output_kind(exprs: &Exprs, var: VarId, stmts: &[Stmt]) -> LoopKind {
     } else {
         LANES
     };
-    let width = [32, 16, 8, 4].into_iter().find(|&w| w <= widest && (extent % w == 0 || extent >= 4 * w)).unwrap_or(LANES);
+    let width = [32, 16, 8, 4]
+        .into_iter()
+        .find(|&w| w <= widest && (extent % w == 0 || extent >= 4 * w))
+        .unwrap_or(LANES);
     LoopKind::Vector(width as u8)
 }
 
@@ -91,7 +99,9 @@ fn innermost_loops(stmts: &[Stmt]) -> Vec<VarId> {
 }
 
 fn has_vector(stmts: &[Stmt]) -> bool {
-    stmts.iter().any(|s| matches!(s, Stmt::For { kind, body, .. } if *kind != LoopKind::Serial || has_vector(body)))
+    stmts
+        .iter()
+        .any(|s| matches!(s, Stmt::For { kind, body, .. } if *kind != LoopKind::Serial || has_vector(body)))
 }
 
 fn has_add(stmts: &[Stmt]) -> bool {
@@ -106,7 +116,9 @@ fn has_add(stmts: &[Stmt]) -> bool {
 fn can_reduce(exprs: &Exprs, accs: &[Acc], stmts: &[Stmt], var: VarId) -> bool {
     let Some(body) = body_of(stmts, var) else { return false };
     exprs.extent(var) >= LANES
-        && body.iter().all(|s| matches!(s, Stmt::Update { acc, .. } if accs[acc.index()].combine != Combine::Set))
+        && body
+            .iter()
+            .all(|s| matches!(s, Stmt::Update { acc, .. } if accs[acc.index()].combine != Combine::Set))
 }
 
 fn body_of(stmts: &[Stmt], wanted: VarId) -> Option<&[Stmt]> {

@@ -23,12 +23,15 @@ pub fn split_reductions(graph: Graph) -> Graph {
         split.set_location(node.location);
         new.push(match (&node.op, parts_of(&graph, id)) {
             (Op::Input(input), _) => split.input(&input.name, input.ty).expect("names were unique before"),
-            (Op::StateRead(state), _) => split.state(&state.name, state.ty).expect("names were unique before"),
+            (Op::StateRead(state), _) => {
+                split.state(&state.name, state.ty).expect("names were unique before")
+            }
             (Op::Reduce(reduce), Some(parts)) => {
                 let (kept, total) = (node.ty.shape, graph.ty(node.inputs[0]).elements() / node.ty.elements());
                 let dims = [&kept[..], &[parts, total / parts]].concat();
                 let grouped = split.reshape(inputs[0], Shape::new(&dims).expect("not longer than before"));
-                let partial = split.must(Reduce { combine: reduce.combine, axes: vec![kept.rank() + 1] }, &[grouped]);
+                let partial =
+                    split.must(Reduce { combine: reduce.combine, axes: vec![kept.rank() + 1] }, &[grouped]);
                 split.must(Reduce { combine: reduce.combine, axes: vec![kept.rank()] }, &[partial])
             }
             (op, _) => split.must(op.clone(), &inputs),

@@ -38,7 +38,11 @@ impl fmt::Display for Program {
                         write!(f, "{} x ", e.batch)?;
                     }
                     let (mr, nr) = (c.tile.mr, c.tile.nr);
-                    writeln!(f, "[{}x{}] . [{}x{}], tile {mr}x{nr}, panels @{}, @{}", e.m, e.k, e.k, e.n, c.a, c.b)?;
+                    writeln!(
+                        f,
+                        "[{}x{}] . [{}x{}], tile {mr}x{nr}, panels @{}, @{}",
+                        e.m, e.k, e.k, e.n, c.a, c.b
+                    )?;
                     if let Some(out) = c.out {
                         writeln!(f, "  into @{out}")?;
                     }

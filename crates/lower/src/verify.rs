@@ -16,14 +16,23 @@ pub fn verify(program: &Program) -> Vec<String> {
             Work::Contraction(c) => c.epilogue.as_ref().map(|e| (e, 1)),
         };
         if let Some((kernel, skip)) = kernels {
-            violations.extend(bespoke_loops::verify(kernel).into_iter().map(|v| format!("{}: {v}", kernel.name)));
+            violations
+                .extend(bespoke_loops::verify(kernel).into_iter().map(|v| format!("{}: {v}", kernel.name)));
             if kernel.buffers.len() != launch.args.len() + skip {
-                violations.push(format!("{}: {} buffers, {} arguments", kernel.name, kernel.buffers.len(), launch.args.len()));
+                violations.push(format!(
+                    "{}: {} buffers, {} arguments",
+                    kernel.name,
+                    kernel.buffers.len(),
+                    launch.args.len()
+                ));
             }
             for (buffer, &arg) in kernel.buffers[skip..].iter().zip(&launch.args) {
                 let ty = program.buffers[arg].ty;
                 if buffer.dtype != ty.dtype || buffer.elements != ty.elements() {
-                    violations.push(format!("{}: @{arg} is {ty}, the kernel expects {}[{}]", kernel.name, buffer.dtype, buffer.elements));
+                    violations.push(format!(
+                        "{}: @{arg} is {ty}, the kernel expects {}[{}]",
+                        kernel.name, buffer.dtype, buffer.elements
+                    ));
                 }
                 if buffer.access == bespoke_loops::Access::Read && !written[arg] {
                     violations.push(format!("{}: reads @{arg} before it is written", kernel.name));
@@ -38,7 +47,11 @@ pub fn verify(program: &Program) -> Vec<String> {
         for b in launch.written() {
             written[b] = true;
             if matches!(program.buffers[b].place, Place::Input | Place::Constant(_)) {
-                violations.push(format!("{}: writes to the {} @{b}", launch.name(), program.buffers[b].place));
+                violations.push(format!(
+                    "{}: writes to the {} @{b}",
+                    launch.name(),
+                    program.buffers[b].place
+                ));
             }
         }
     }

@@ -90,7 +90,8 @@ impl Executable {
     /// # Errors
     /// Those of [`Executable::run`].
     pub fn profile(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Duration)>, RunError> {
-        let ends: Vec<OnceLock<Instant>> = self.compiled.program.launches.iter().map(|_| OnceLock::new()).collect();
+        let ends: Vec<OnceLock<Instant>> =
+            self.compiled.program.launches.iter().map(|_| OnceLock::new()).collect();
         let mut start = Instant::now();
         self.run_observed(inputs, Some(&|launch| _ = ends[launch].set(Instant::now())))?;
         let launches = self.compiled.program.launches.iter().zip(ends);

@@ -55,7 +55,9 @@ fn trains_like_the_evaluator_on_one_and_two_threads() {
         for threads in [1, 2] {
             let mut executable = Executable::new(compiled.clone(), threads, false);
             let mut states: BTreeMap<String, Tensor> = BTreeMap::new();
-            for (i, (name, ty)) in executable.states().map(|s| (s.0.to_owned(), s.1)).collect::<Vec<_>>().into_iter().enumerate() {
+            for (i, (name, ty)) in
+                executable.states().map(|s| (s.0.to_owned(), s.1)).collect::<Vec<_>>().into_iter().enumerate()
+            {
                 let value = noise(ty, i as u32);
                 executable.set_state(&name, &value).unwrap();
                 states.insert(name, value);
@@ -77,7 +79,10 @@ fn trains_like_the_evaluator_on_one_and_two_threads() {
                     let reference = expected.outputs.get(&name).or(expected.states.get(&name)).unwrap();
                     for (a, b) in value.scalars().zip(reference.scalars()) {
                         let (a, b) = (a.to_f64(), b.to_f64());
-                        assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{name} at {batch} {sizes:?}: {a} is not {b}");
+                        assert!(
+                            (a - b).abs() <= 1e-5 * (1.0 + b.abs()),
+                            "{name} at {batch} {sizes:?}: {a} is not {b}"
+                        );
                     }
                     seen.push(value);
                 }
