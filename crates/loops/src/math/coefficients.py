@@ -71,6 +71,7 @@ def main():
         fit("(e^r - 1 - r)/r^2, |r| <= ln2", tail, lambda r: exp(r) / max(r * r, mpf("1e-9")), -LN2 * 1.0001, LN2 * 1.0001, 5 if single else 11, single)
         fit("(e^r - 1 - r)/r^2, |r| <= ln2/2", tail, lambda r: 1 / max(abs(r), mpf("1e-3")), -LN2 / 2 * 1.001, LN2 / 2 * 1.001, 4 if single else 9, single)
         if single:
+            fit("(e^r - 1 - r)/r^2, |r| <= ln2/2, for sigmoid", tail, lambda r: 1 / max(abs(r), mpf("1e-3")), -LN2 / 2 * 1.001, LN2 / 2 * 1.001, 5, single)
             fit("(log(1+z) - z)/z^2, 0 <= z <= 1", lambda z: (log1p(z) - z) / z**2, lambda z: log1p(z) / z**2, mpf("1e-9"), 1, 8, single)
         print("// log.rs")
         fit("(log(1+f) - f + f^2/2)/f^3", log_tail, lambda f: 1 / max(f * f, mpf("1e-4")), sqrt(mpf(1) / 2) - 1, sqrt(mpf(2)) - 1, 6 if single else 18, single)

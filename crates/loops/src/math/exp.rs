@@ -11,6 +11,8 @@ use super::{
 };
 use crate::{ExprId, Exprs};
 
+/// (eʳ − 1 − r) / r² for |r| ≤ ln 2 / 2, for the sigmoid of `f32`, which has no error to spare.
+const SIGMOID_TAIL: [f64; 6] = [0.5, 0.166666672, 0.0416664854, 0.00833320059, 0.00139330269, 0.000199509916];
 /// (log(1 + z) − z) / z² for 0 ≤ z ≤ 1, for `f32`.
 const LOG1P_TAIL: [f64; 9] = [
     -0.499999315,
@@ -38,7 +40,8 @@ pub fn expm1(e: &mut Exprs, x: ExprId) -> ExprId {
 pub fn sigmoid(e: &mut Exprs, x: ExprId) -> ExprId {
     build(e, x, |x| {
         // Times 3/4 the denominator is below 1 where e⁻ˡˣˡ < 1/3: that halves its rounding error.
-        let (z, one) = exp_minus_abs(x, 0.75);
+        let tail = if x.is_f32() { &SIGMOID_TAIL[..] } else { x.format().exp_tail };
+        let (z, one) = exp_minus_abs(x, tail, 0.75);
         x.lt(0.0).select(z, one) / (z + one)
     })
 }
@@ -46,7 +49,7 @@ pub fn sigmoid(e: &mut Exprs, x: ExprId) -> ExprId {
 /// log(1 + eˣ).
 pub fn softplus(e: &mut Exprs, x: ExprId) -> ExprId {
     build(e, x, |x| {
-        let (z, one) = exp_minus_abs(x, 1.0);
+        let (z, one) = exp_minus_abs(x, x.format().exp_tail, 1.0);
         let z = z * (1.0 / one);
         x.max(0.0) + if x.is_f32() { (z * z).fma(z.poly(&LOG1P_TAIL), z) } else { log1p_of(z) }
     })
@@ -54,9 +57,10 @@ pub fn softplus(e: &mut Exprs, x: ExprId) -> ExprId {
 
 /// e to the −|x|, times a number that makes it normal where it is not rounded to 0: `factor` and a power of two; that
 /// number.
-fn exp_minus_abs(x: V<'_>, factor: f64) -> (V<'_>, f64) {
+fn exp_minus_abs<'m>(x: V<'m>, tail: &[f64], factor: f64) -> (V<'m>, f64) {
     let format = x.format();
-    let (p, scale) = reduced_exp(x.minus_abs().max(format.exp_limits.1), format.denormal_bits, factor);
+    let x = x.minus_abs().max(format.exp_limits.1);
+    let (p, scale) = reduced_exp(x, tail, format.denormal_bits, factor);
     (p * scale, 2f64.powi(format.denormal_bits) * factor)
 }
 
@@ -77,19 +81,19 @@ fn exp_of(x: V<'_>) -> V<'_> {
 
 /// eˣ where the result is a normal number.
 pub(super) fn exp_normal(x: V<'_>) -> V<'_> {
-    let (p, scale) = reduced_exp(x, 0, 1.0);
+    let (p, scale) = reduced_exp(x, x.format().exp_tail, 0, 1.0);
     p * scale
 }
 
 /// `factor`·eʳ and 2ⁿ⁺ᵇ with b = `bias`, if that is normal.
-fn reduced_exp(x: V<'_>, bias: i32, factor: f64) -> (V<'_>, V<'_>) {
+fn reduced_exp<'m>(x: V<'m>, tail: &[f64], bias: i32, factor: f64) -> (V<'m>, V<'m>) {
     let format = x.format();
     let rounding = format.rounding + (format.bias + bias) as f64;
     let m = x.fma(LOG2_E, rounding);
     let n = m - rounding;
     let r = n.fma(-format.ln2_hi, x);
     let r = n.fma(-format.ln2_lo, r);
-    let coefficients: Vec<f64> = [1.0, 1.0].iter().chain(format.exp_tail).map(|c| c * factor).collect();
+    let coefficients: Vec<f64> = [1.0, 1.0].iter().chain(tail).map(|c| c * factor).collect();
     (r.poly(&coefficients), m.bits().shl(format.shift).float())
 }
 

@@ -72,6 +72,8 @@ impl Worst {
 fn special_f32() -> Vec<f32> {
     let mut points: Vec<f32> =
         vec![0.6, 0.9277344, 4.0, 9.0, 17.4, 20.0, 88.72284, 89.0, 89.41599, 89.5, 103.972084, 105.0];
+    // Where single functions are furthest off.
+    points.extend([5.843673, 0.017351478, 0.39350894, 75.55451, 0.7070493, 0.41428742, 0.6019285, 1.2160506]);
     points.extend([LN_2, LN_2 / 2.0, SQRT_2 * 2.0 - 2.0, SQRT_2 - 1.0, FRAC_1_SQRT_2, SQRT_2]);
     points.extend((0..300).map(|k| k as f32 * FRAC_PI_4));
     points.extend((0..=255).map(|e| f32::from_bits(e << 23)));
