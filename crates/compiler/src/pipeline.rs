@@ -35,6 +35,12 @@ pub struct Event<'a> {
     pub elapsed: Duration,
 }
 
+impl<'a> Event<'a> {
+    fn new(stage: Stage, artifact: Artifact<'a>, start: Instant) -> Event<'a> {
+        Event { stage, artifact, elapsed: start.elapsed() }
+    }
+}
+
 /// Compiles a graph. `observer` is told what every stage made; it is told nothing if the same graph was compiled before
 /// with the same configuration, since then nothing is made ([`Executable::cached`]).
 ///
@@ -51,11 +57,9 @@ pub fn compile(
     if let Some(compiled) = cache::get(graph, config) {
         return Ok(Executable::new(compiled, config.threads, true));
     }
-    let mut observe =
-        |stage, artifact, start: Instant| observer(&Event { stage, artifact, elapsed: start.elapsed() });
     let start = Instant::now();
     check("graph", graph, || bespoke_graph::verify(graph));
-    observe(Stage::Graph, Artifact::Graph(graph), start);
+    observer(&Event::new(Stage::Graph, Artifact::Graph(graph), start));
 
     let start = Instant::now();
     let optimized;
@@ -65,7 +69,7 @@ pub fn compile(
             let (result, report) =
                 bespoke_optimize::optimize(graph, options).map_err(CompileError::at(Stage::Optimized))?;
             check("optimized graph", &result, || bespoke_graph::verify(&result));
-            observe(Stage::Optimized, Artifact::Optimized(&result, &report), start);
+            observer(&Event::new(Stage::Optimized, Artifact::Optimized(&result, &report), start));
             optimized = result;
             &optimized
         }
@@ -74,11 +78,11 @@ pub fn compile(
     let start = Instant::now();
     let program = bespoke_lower::lower(lowered_from).map_err(CompileError::at(Stage::Lowered))?;
     check("program", &program, || bespoke_lower::verify(&program));
-    observe(Stage::Lowered, Artifact::Program(&program), start);
+    observer(&Event::new(Stage::Lowered, Artifact::Program(&program), start));
 
     let start = Instant::now();
     let code = generate(&program, config.keep_text).map_err(CompileError::at(Stage::Code))?;
-    observe(Stage::Code, Artifact::Code(&code), start);
+    observer(&Event::new(Stage::Code, Artifact::Code(&code), start));
 
     let compiled = Arc::new(Compiled { program, code });
     cache::insert(graph, config, compiled.clone());
