@@ -1,0 +1,153 @@
+//! The meaning of a program, executed plainly.
+
+use std::collections::BTreeMap;
+
+use bespoke_graph::Values;
+use bespoke_loops::{Access, BinaryFn, Kernel, apply_binary, interpret};
+use bespoke_lower::{Contraction, Place, Program, Work};
+use bespoke_tensor::{Scalar, Tensor, Type};
+
+/// Memory that was never written shows as NaN, −1 or true.
+const UNWRITTEN: u8 = 0xff;
+
+/// Runs a program: kernels by the interpreter of loops, matrix products as three loops over the packed panels. The
+/// arena is one block of bytes with its buffers at their offsets, so that buffers that share memory while both are alive
+/// destroy each other. Iterations of the outermost loop run in pieces, the last piece first, as threads might.
+///
+/// `sources` gives inputs and states by name.
+///
+/// # Errors
+/// What is missing, of another type, or outside of its buffer.
+pub fn interpret_program(
+    program: &Program,
+    sources: &dyn Fn(&str) -> Option<Tensor>,
+) -> Result<Values, String> {
+    let mut memory = Memory::new(program, sources)?;
+    for launch in &program.launches {
+        match &launch.work {
+            Work::Loops(kernel) => memory.run(kernel, None, &launch.args)?,
+            Work::Contraction(c) => {
+                let product = product(c, &memory.read(c.a), &memory.read(c.b));
+                match &c.epilogue {
+                    Some(epilogue) => memory.run(epilogue, Some(product), &launch.args)?,
+                    None => {
+                        let out = c.out.ok_or_else(|| format!("{}: the product goes nowhere", c.name))?;
+                        let ty = program.buffers[out].ty;
+                        memory
+                            .write(out, &product.reshape(ty.shape).map_err(|e| format!("{}: {e}", c.name))?);
+                    }
+                }
+            }
+        }
+    }
+    let copies: Vec<(usize, Tensor)> = (program.states.iter())
+        .filter_map(|s| s.copy_from.map(|from| (s.buffer, memory.read(from))))
+        .collect();
+    copies.iter().for_each(|(to, value)| memory.write(*to, value));
+    let mut values = Values::default();
+    for (name, buffer) in &program.outputs {
+        values.outputs.insert(name.clone(), memory.read(*buffer));
+    }
+    for state in &program.states {
+        values.states.insert(state.name.clone(), memory.read(state.buffer));
+    }
+    Ok(values)
+}
+
+struct Memory<'a> {
+    program: &'a Program,
+    arena: Vec<u8>,
+    /// Inputs, states, outputs and constants.
+    own: BTreeMap<usize, Tensor>,
+}
+
+impl<'a> Memory<'a> {
+    fn new(program: &'a Program, sources: &dyn Fn(&str) -> Option<Tensor>) -> Result<Memory<'a>, String> {
+        let mut own = BTreeMap::new();
+        for (i, buffer) in program.buffers.iter().enumerate() {
+            let value = match &buffer.place {
+                Place::Arena(_) => continue,
+                Place::Constant(tensor) => tensor.clone(),
+                Place::Output => unwritten(buffer.ty),
+                Place::Input | Place::State => {
+                    let value =
+                        sources(&buffer.name).ok_or_else(|| format!("`{}` has no value", buffer.name))?;
+                    if value.ty() != buffer.ty {
+                        return Err(format!("`{}`: expected {}, got {}", buffer.name, buffer.ty, value.ty()));
+                    }
+                    value
+                }
+            };
+            own.insert(i, value);
+        }
+        Ok(Memory { program, arena: vec![UNWRITTEN; program.arena_bytes], own })
+    }
+
+    fn read(&self, buffer: usize) -> Tensor {
+        let declared = &self.program.buffers[buffer];
+        match &declared.place {
+            Place::Arena(offset) => {
+                let mut tensor = Tensor::zeros(declared.ty);
+                if declared.ty.elements() > 0 {
+                    tensor.bytes_mut().copy_from_slice(&self.arena[*offset..][..declared.ty.bytes()]);
+                }
+                tensor
+            }
+            _ => self.own[&buffer].clone(),
+        }
+    }
+
+    fn write(&mut self, buffer: usize, value: &Tensor) {
+        match &self.program.buffers[buffer].place {
+            Place::Arena(offset) if value.elements() > 0 => {
+                self.arena[*offset..][..value.bytes().len()].copy_from_slice(value.bytes());
+            }
+            Place::Arena(_) => {}
+            _ => _ = self.own.insert(buffer, value.clone()),
+        }
+    }
+
+    /// `product` is the kernel's first buffer if there is one; `args` are the others.
+    fn run(&mut self, kernel: &Kernel, product: Option<Tensor>, args: &[usize]) -> Result<(), String> {
+        let skip = usize::from(product.is_some());
+        let mut buffers: Vec<Tensor> =
+            product.into_iter().chain(args.iter().map(|&b| self.read(b))).collect();
+        let (range, pieces) = (kernel.range(), kernel.range().min(3));
+        for piece in (0..pieces).rev() {
+            let edge = |piece: i64| range * piece / pieces;
+            interpret(kernel, &mut buffers, edge(piece)..edge(piece + 1)).map_err(|e| e.to_string())?;
+        }
+        for (i, &b) in args.iter().enumerate() {
+            if kernel.buffers[skip + i].access != Access::Read {
+                self.write(b, &buffers[skip + i]);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unwritten(ty: Type) -> Tensor {
+    let mut tensor = Tensor::zeros(ty);
+    tensor.bytes_mut().fill(UNWRITTEN);
+    tensor
+}
+
+/// `out[b, i, j] = Σ_p A(b, i, p) · B(b, p, j)` from panels `[batch][⌈m / mr⌉][k][mr]` and `[batch][⌈n / nr⌉][k][nr]`.
+fn product(c: &Contraction, a: &Tensor, b: &Tensor) -> Tensor {
+    let (e, tile) = (c.extents, c.tile);
+    let panels = |rows: usize, width: usize| rows.div_ceil(width);
+    let at = |batch: usize, row: usize, p: usize, rows: usize, width: usize| {
+        ((batch * panels(rows, width) + row / width) * e.k + p) * width + row % width
+    };
+    Tensor::from_fn(Type::new(tile.dtype, [e.batch * e.m * e.n]), |flat| {
+        let (batch, i, j) = (flat / (e.m * e.n), flat / e.n % e.m, flat % e.n);
+        let mut sum = Scalar::from_f64(tile.dtype, 0.0);
+        for p in 0..e.k {
+            let x = a.get(at(batch, i, p, e.m, tile.mr));
+            let y = b.get(at(batch, j, p, e.n, tile.nr));
+            let term = apply_binary(BinaryFn::Mul, x, y).expect("floats are multiplied");
+            sum = apply_binary(BinaryFn::Add, sum, term).expect("floats are added");
+        }
+        sum
+    })
+}
