@@ -1,0 +1,98 @@
+//! What can go wrong in building and training models.
+
+use std::{fmt, panic::Location, path::PathBuf};
+
+use bespoke_compiler::CompileError;
+use bespoke_graph::GraphError;
+use bespoke_runtime::RunError;
+use bespoke_tensor::Type;
+
+/// A mistake in a model, at a line of the user's program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    /// The line, if known.
+    pub location: Option<&'static Location<'static>>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl BuildError {
+    pub(crate) fn new(location: &'static Location<'static>, message: String) -> BuildError {
+        BuildError { location: Some(location), message }
+    }
+}
+
+impl From<GraphError> for BuildError {
+    fn from(error: GraphError) -> BuildError {
+        let location = error.location;
+        BuildError { location, message: GraphError { location: None, ..error }.to_string() }
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.location {
+            Some(l) => write!(f, "{}:{}: {}", l.file(), l.line(), self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Training, or the use of a trained model, went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The model has a mistake.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The model could not be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// A program was given what it does not take.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The data do not fit the model.
+    #[error("{0}")]
+    Data(String),
+    /// The loss is no number any more.
+    #[error("the loss is {loss} at step {step} (epoch {epoch}); the parameters are those from before that epoch. A smaller learning rate may help")]
+    NotFinite {
+        /// The loss.
+        loss: f64,
+        /// The step, from 1.
+        step: usize,
+        /// The epoch, from 1.
+        epoch: usize,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file lacks a tensor of the model.
+    #[error("{}: there is no tensor `{name}` ({ty})", path.display())]
+    MissingTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The type that the model has.
+        ty: Type,
+    },
+    /// A tensor of a file is not of the model's type.
+    #[error("{}: tensor `{name}`: expected {expected}, got {got}", path.display())]
+    WrongTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The model's type.
+        expected: Type,
+        /// The file's.
+        got: String,
+    },
+}
