@@ -1,1 +1,42 @@
-//! Placeholder.
+//! A symbolic compute-graph compiler for neural networks.
+//!
+//! A model is a static dataflow graph written with [`Graph`](nn::Graph) and [`Value`](nn::Value), differentiated
+//! symbolically, rewritten, lowered to kernels and compiled to native code. This crate only re-exports the others.
+//!
+//! ```
+//! use bespoke::prelude::*;
+//!
+//! let g = Graph::new();
+//! let x = g.input("x", F32, [2]);
+//! g.output("y", (x * 2.0 + 1.0).tanh());
+//! let mut program = compile(&g.finish()?, &Config::default(), &mut |_| ())?;
+//! let outputs = program.run(&[("x", &Tensor::from_vec([2], vec![0.0f32, -0.5])?)])?;
+//! assert_eq!(outputs.get("y").unwrap().view::<f32>()?[1], 0.0);
+//! # Ok::<(), Error>(())
+//! ```
+
+pub use bespoke_autodiff as autodiff;
+pub use bespoke_compiler as compiler;
+pub use bespoke_data as data;
+pub use bespoke_graph as graph;
+pub use bespoke_inspect as inspect;
+pub use bespoke_nn as nn;
+pub use bespoke_optimize as optimize;
+pub use bespoke_runtime as runtime;
+pub use bespoke_tensor as tensor;
+pub use bespoke_zoo as zoo;
+
+/// Any error of the crates below, for `main` and `?`.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What most programs use.
+pub mod prelude {
+    pub use bespoke_compiler::{Config, compile};
+    pub use bespoke_data as data;
+    pub use bespoke_nn::{
+        Adam, Bool, DType, Epochs, F32, F64, Graph, History, I32, I64, Init, Optimizer, Sgd, Trainer, Training, U8, U32,
+        Value,
+    };
+    pub use bespoke_runtime::Executable;
+    pub use bespoke_tensor::{Scalar, Shape, Tensor, Type};
+}

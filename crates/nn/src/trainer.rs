@@ -120,6 +120,16 @@ impl<'g> Trainer<'g> {
         }
     }
 
+    /// The start values of all states of the training step, by name.
+    ///
+    /// # Errors
+    /// [`TrainError::Build`] with the first mistake made in the model.
+    pub fn start_values(&self) -> Result<Vec<(String, Tensor)>, TrainError> {
+        let copy = Graph { inner: std::cell::RefCell::new(self.loss.graph.inner.borrow().clone()) };
+        optimizer::append(&copy, Value { graph: &copy, id: self.loss.id }, &*self.optimizer)?;
+        Ok(copy.start_values())
+    }
+
     /// Compiles the training step and the query.
     ///
     /// # Errors
@@ -138,10 +148,7 @@ impl<'g> Trainer<'g> {
             seed: self.seed,
             epoch: 0,
         };
-        // The optimiser's states start as its copy of the graph says.
-        let copy = Graph { inner: std::cell::RefCell::new(model.inner.borrow().clone()) };
-        optimizer::append(&copy, Value { graph: &copy, id: self.loss.id }, &*self.optimizer)?;
-        for (name, value) in copy.start_values() {
+        for (name, value) in self.start_values()? {
             training.step.set_state(&name, &value)?;
         }
         Ok(training)

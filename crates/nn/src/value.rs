@@ -167,7 +167,6 @@ macro_rules! operators {
                 self.pair(stringify!($method), Binary::$function, other)
             }
         }
-        operators!(@number $name $method $function f32);
         operators!(@number $name $method $function f64);
     )*};
     (@number $name:ident $method:ident $function:ident $ty:ty) => {
