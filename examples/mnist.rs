@@ -25,7 +25,7 @@ fn main() -> Result<(), Error> {
     let mut training = trainer(&g)?;
     println!("{}\n", training.summary());
 
-    let history = training.fit(&digits.train, &digits.test, Epochs(5))?;
+    let history = training.fit(&digits.train, &digits.test, Epochs(10))?;
     let path = std::env::temp_dir().join("bespoke-digits.safetensors");
     training.save(&path)?;
     println!("saved {}", path.display());

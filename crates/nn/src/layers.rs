@@ -31,7 +31,8 @@ impl<'g> Value<'g> {
         }
         g.inner.borrow_mut().scope.pop();
         if let Some(node) = y.id {
-            g.inner.borrow_mut().layers.push(Layer { name, output: y.ty(), parameters, node });
+            let layer = Layer { name, output: y.ty(), parameters, node };
+            g.inner.borrow_mut().layers.push(layer);
         }
         y
     }

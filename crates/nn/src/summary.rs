@@ -69,6 +69,7 @@ impl Summary {
     pub fn of(graph: &Graph) -> Summary {
         let inner = graph.inner.borrow();
         let ir = &inner.graph;
+        let flop = ir.ids().map(|id| node_flop(ir, id)).sum();
         let mut counted = vec![false; ir.len()];
         let mut rows = vec![];
         for (name, node) in ir.inputs() {
@@ -86,7 +87,7 @@ impl Summary {
             rows.push([layer.name.clone(), layer.output.to_string(), thousands(layer.parameters), flop_text(work)]);
         }
         let parameters = inner.parameters.iter().map(|p| p.ty.elements()).sum();
-        Summary { rows, parameters, flop: flop(ir) }
+        Summary { rows, parameters, flop }
     }
 }
 
