@@ -1,5 +1,6 @@
 //! Every f32 through the machine code of every elementary function. Minutes of work, so it runs on demand:
 //! `cargo test --release -p bespoke-codegen --test exhaustive -- --ignored --nocapture`; its table is in `docs/math.md`.
+//! `BESPOKE_FUNCTION=exp` runs one function.
 #![allow(unsafe_code)] // calls machine code on tensors of the kernel's types
 
 use std::sync::Mutex;
@@ -52,7 +53,8 @@ fn worst(code: KernelFn, reference: fn(f64) -> f64, first: u64, step: u64) -> (f
 fn every_f32() {
     let mut failures = vec![];
     println!("| function | greatest error, ULP | at |\n|---|---:|---|");
-    for &(name, f, reference) in math::UNARY {
+    let only = std::env::var("BESPOKE_FUNCTION").ok();
+    for &(name, f, reference) in math::UNARY.iter().filter(|f| only.as_deref().is_none_or(|o| o == f.0)) {
         let kernel = kernel(f);
         let mut builder = ModuleBuilder::new();
         let id = builder.add_kernel(&kernel);

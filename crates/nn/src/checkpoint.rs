@@ -31,10 +31,12 @@ pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), TrainError>
     let views: Result<Vec<(&str, TensorView<'_>)>, _> = tensors
         .iter()
         .map(|(name, t)| {
-            TensorView::new(to_safetensors(t.dtype()), t.shape().to_vec(), t.bytes()).map(|v| (name.as_str(), v))
+            TensorView::new(to_safetensors(t.dtype()), t.shape().to_vec(), t.bytes())
+                .map(|v| (name.as_str(), v))
         })
         .collect();
-    let bytes = safetensors::serialize(views.map_err(|e| file_error(path, e))?, None).map_err(|e| file_error(path, e))?;
+    let bytes = safetensors::serialize(views.map_err(|e| file_error(path, e))?, None)
+        .map_err(|e| file_error(path, e))?;
     write_aside(path, |file| std::io::Write::write_all(file, &bytes).map_err(Into::into))
         .map_err(|e| file_error(path, e))
 }
@@ -43,20 +45,33 @@ pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), TrainError>
 ///
 /// # Errors
 /// [`TrainError`] if the file cannot be read, is damaged, or lacks one of the tensors in its type.
-pub fn load(path: &Path, wanted: &[(String, bespoke_tensor::Type)]) -> Result<Vec<(String, Tensor)>, TrainError> {
+pub fn load(
+    path: &Path,
+    wanted: &[(String, bespoke_tensor::Type)],
+) -> Result<Vec<(String, Tensor)>, TrainError> {
     let bytes = std::fs::read(path).map_err(|e| file_error(path, e))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| file_error(path, format!("no whole safetensors file: {e}")))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|e| file_error(path, format!("no whole safetensors file: {e}")))?;
     wanted
         .iter()
         .map(|(name, ty)| {
-            let missing = |_| TrainError::MissingTensor { path: path.to_owned(), name: name.clone(), ty: *ty };
+            let missing =
+                |_| TrainError::MissingTensor { path: path.to_owned(), name: name.clone(), ty: *ty };
             let view = file.tensor(name).map_err(missing)?;
             if view.dtype() != to_safetensors(ty.dtype) || *view.shape() != ty.shape[..] {
                 let got = format!("{:?}{:?}", view.dtype(), view.shape()).to_lowercase().replace(' ', "");
-                return Err(TrainError::WrongTensor { path: path.to_owned(), name: name.clone(), expected: *ty, got });
+                return Err(TrainError::WrongTensor {
+                    path: path.to_owned(),
+                    name: name.clone(),
+                    expected: *ty,
+                    got,
+                });
             }
             if ty.dtype == DType::Bool && view.data().iter().any(|&b| b > 1) {
-                return Err(file_error(path, format!("tensor `{name}` holds a bool that is neither 0 nor 1")));
+                return Err(file_error(
+                    path,
+                    format!("tensor `{name}` holds a bool that is neither 0 nor 1"),
+                ));
             }
             let mut tensor = Tensor::zeros(*ty);
             tensor.bytes_mut().copy_from_slice(view.data());

@@ -56,7 +56,9 @@ pub enum TrainError {
     #[error("{0}")]
     Data(String),
     /// The loss is no number any more.
-    #[error("the loss is {loss} at step {step} (epoch {epoch}); the parameters are those from before that epoch. A smaller learning rate may help")]
+    #[error(
+        "the loss is {loss} at step {step} (epoch {epoch}); the parameters are those from before that epoch. A smaller learning rate may help"
+    )]
     NotFinite {
         /// The loss.
         loss: f64,

@@ -107,7 +107,13 @@ impl Graph {
 
     /// A parameter: a state that training changes. Its name is put behind the scopes around.
     #[track_caller]
-    pub fn parameter<'g>(&'g self, name: &str, dtype: DType, shape: impl Into<Shape>, init: Init) -> Value<'g> {
+    pub fn parameter<'g>(
+        &'g self,
+        name: &str,
+        dtype: DType,
+        shape: impl Into<Shape>,
+        init: Init,
+    ) -> Value<'g> {
         let (ty, location) = (Type::new(dtype, shape), Location::caller());
         let mut inner = self.inner.borrow_mut();
         inner.graph.set_location(Some(location));
@@ -212,7 +218,8 @@ impl Graph {
     /// The start values of all parameters and states, by name.
     pub fn start_values(&self) -> Vec<(String, Tensor)> {
         let inner = self.inner.borrow();
-        let parameters = inner.parameters.iter().map(|p| (p.name.clone(), p.init.tensor(p.ty, &p.name, inner.seed)));
+        let parameters =
+            inner.parameters.iter().map(|p| (p.name.clone(), p.init.tensor(p.ty, &p.name, inner.seed)));
         parameters.chain(inner.starts.iter().cloned()).collect()
     }
 
@@ -236,7 +243,11 @@ impl Graph {
     }
 
     /// A handle of the node, or the error kept and a handle that spoils what uses it.
-    pub(crate) fn keep<'g>(&'g self, result: Result<NodeId, BuildError>, location: &'static Location<'static>) -> Value<'g> {
+    pub(crate) fn keep<'g>(
+        &'g self,
+        result: Result<NodeId, BuildError>,
+        location: &'static Location<'static>,
+    ) -> Value<'g> {
         let id = match result {
             Ok(id) => Some(id),
             Err(mut error) => {

@@ -29,10 +29,13 @@ impl Init {
         let fan_in = ty.shape.first().copied().unwrap_or(1).max(1) as f64;
         let fan_out = (ty.elements() as f64 / fan_in).max(1.0);
         // FNV-1a of the name makes the streams of parameters differ.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let hash = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
         let key = [seed as u32, (seed >> 32) as u32];
         let uniforms = |i: usize| {
-            let words = philox::block([i as u32, (i as u64 >> 32) as u32, hash as u32, (hash >> 32) as u32], key);
+            let words =
+                philox::block([i as u32, (i as u64 >> 32) as u32, hash as u32, (hash >> 32) as u32], key);
             [words[0], words[1]].map(|w| (f64::from(w) + 0.5) / 4_294_967_296.0)
         };
         let uniform = |limit: f64| Tensor::from_fn(ty, |i| Scalar::F64((uniforms(i)[0] * 2.0 - 1.0) * limit));

@@ -9,7 +9,10 @@ impl<'g> Value<'g> {
     /// any finite logits.
     #[track_caller]
     pub fn cross_entropy(self, labels: Value<'g>) -> Value<'g> {
-        if self.id.is_some() && labels.id.is_some() && (self.shape().rank() != 2 || !labels.ty().dtype.is_int()) {
+        if self.id.is_some()
+            && labels.id.is_some()
+            && (self.shape().rank() != 2 || !labels.ty().dtype.is_int())
+        {
             let message = format!(
                 "cross_entropy: expected logits [rows,classes] and integer labels [rows], got {} and {}",
                 self.ty(),

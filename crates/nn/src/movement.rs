@@ -54,7 +54,8 @@ impl<'g> Value<'g> {
         if axis >= shape.rank() {
             return self.graph.refuse(format!("slice: axis {axis} is out of range for {}", self.ty()));
         }
-        let mut slice = op::Slice { start: vec![0; shape.rank()], limit: shape.to_vec(), step: vec![1; shape.rank()] };
+        let mut slice =
+            op::Slice { start: vec![0; shape.rank()], limit: shape.to_vec(), step: vec![1; shape.rank()] };
         (slice.start[axis], slice.limit[axis], slice.step[axis]) = (range.start, range.end, step);
         self.graph.apply("slice", slice.into(), &[self])
     }
@@ -100,7 +101,8 @@ impl<'g> Value<'g> {
             return self.graph.refuse(format!("one_hot: {labels} with {classes} classes is too large"));
         };
         let axis = labels.rank();
-        let positions = self.graph.apply("one_hot", op::Iota { ty: Type::new(labels.dtype, shape), axis }.into(), &[]);
+        let positions =
+            self.graph.apply("one_hot", op::Iota { ty: Type::new(labels.dtype, shape), axis }.into(), &[]);
         let spread = op::Broadcast { shape, axes: (0..axis).collect() };
         let labels = self.graph.apply("one_hot", spread.into(), &[self]);
         labels.eq(positions).convert(dtype)

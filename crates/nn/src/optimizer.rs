@@ -165,7 +165,8 @@ pub(crate) fn append(graph: &Graph, loss: Value<'_>, optimizer: &dyn Optimizer) 
     let handles: Vec<Value<'_>> = parameters.iter().map(|p| Value { graph, id: Some(p.node) }).collect();
     let loss = Value { graph, id: loss.id };
     let gradients = graph.grad(loss, &handles);
-    let all: Vec<_> = parameters.into_iter().zip(handles).zip(gradients).map(|((p, w), g)| (p, w, g)).collect();
+    let all: Vec<_> =
+        parameters.into_iter().zip(handles).zip(gradients).map(|((p, w), g)| (p, w, g)).collect();
     optimizer.update(graph, &all);
     graph.finish().map(|_| ())
 }

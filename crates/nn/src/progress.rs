@@ -32,7 +32,8 @@ impl Progress {
     pub fn new(epochs: usize, steps: usize, batch: usize) -> Progress {
         let terminal = std::io::stderr().is_terminal();
         let bar = if terminal { ProgressBar::new((epochs * steps) as u64) } else { ProgressBar::hidden() };
-        let style = ProgressStyle::with_template("{prefix} [{bar:28}] {msg}  ETA {eta}").expect("a fixed template");
+        let style =
+            ProgressStyle::with_template("{prefix} [{bar:28}] {msg}  ETA {eta}").expect("a fixed template");
         bar.set_style(style.progress_chars("=> "));
         Progress { bar, start: Instant::now(), epochs, samples: steps * batch, batch, steps, terminal }
     }
@@ -44,8 +45,10 @@ impl Progress {
         if self.terminal && (steps % 16 == 0 || steps == self.steps) {
             let done = ((epoch - 1) * self.steps + steps) * self.batch;
             let rate = done as f64 / self.start.elapsed().max(Duration::from_millis(1)).as_secs_f64();
-            let values: Vec<String> =
-                sums.iter().map(|(name, sum)| format!("{name} {}", figure(name, sum / steps as f64))).collect();
+            let values: Vec<String> = sums
+                .iter()
+                .map(|(name, sum)| format!("{name} {}", figure(name, sum / steps as f64)))
+                .collect();
             self.bar.set_prefix(format!("epoch {epoch}/{}", self.epochs));
             self.bar.set_message(format!("{}  {rate:.0} samples/s", values.join("  ")));
         }

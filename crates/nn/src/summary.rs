@@ -84,7 +84,12 @@ impl Summary {
                     stack.extend(ir.node(id).inputs.iter());
                 }
             }
-            rows.push([layer.name.clone(), layer.output.to_string(), thousands(layer.parameters), flop_text(work)]);
+            rows.push([
+                layer.name.clone(),
+                layer.output.to_string(),
+                thousands(layer.parameters),
+                flop_text(work),
+            ]);
         }
         let parameters = inner.parameters.iter().map(|p| p.ty.elements()).sum();
         Summary { rows, parameters, flop }

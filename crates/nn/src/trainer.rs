@@ -109,14 +109,17 @@ impl<'g> Trainer<'g> {
     fn name_outputs(&self, graph: &mut Ir, rows: bool) {
         graph.clear_outputs();
         let means = &self.loss.graph.inner.borrow().means;
-        let by_row = |id: NodeId| means.get(&id).copied().filter(|m| rows && graph.ty(*m).rank() == 1).unwrap_or(id);
+        let by_row =
+            |id: NodeId| means.get(&id).copied().filter(|m| rows && graph.ty(*m).rank() == 1).unwrap_or(id);
         let all: Vec<(String, NodeId)> = [("loss".to_owned(), self.loss)]
             .into_iter()
             .chain(self.metrics.iter().cloned())
             .filter_map(|(name, v)| v.id.map(|id| (name, by_row(id))))
             .collect();
         for (name, id) in all {
-            graph.set_output(&name, id).unwrap_or_else(|_| graph.set_output(&format!("metric {name}"), id).expect("a new name"));
+            graph
+                .set_output(&name, id)
+                .unwrap_or_else(|_| graph.set_output(&format!("metric {name}"), id).expect("a new name"));
         }
     }
 
@@ -192,11 +195,20 @@ impl Training {
     /// # Errors
     /// [`TrainError::Data`] if the data do not fit the model, [`TrainError::NotFinite`] if the loss is no number any more;
     /// then the parameters are those from before the epoch.
-    pub fn fit(&mut self, train: &Dataset, held_out: &Dataset, epochs: Epochs) -> Result<History, TrainError> {
+    pub fn fit(
+        &mut self,
+        train: &Dataset,
+        held_out: &Dataset,
+        epochs: Epochs,
+    ) -> Result<History, TrainError> {
         let batch = self.check(train)?;
         self.check(held_out)?;
         if train.len() < batch {
-            return Err(TrainError::Data(format!("{}: {} rows do not fill a batch of {batch}", train.name, train.len())));
+            return Err(TrainError::Data(format!(
+                "{}: {} rows do not fill a batch of {batch}",
+                train.name,
+                train.len()
+            )));
         }
         interrupt::listen();
         let mut history = History::default();
@@ -225,8 +237,15 @@ impl Training {
         Ok(history)
     }
 
-    fn epoch(&mut self, train: &Dataset, batch: usize, epoch: usize, progress: &Progress) -> Result<Measured, TrainError> {
-        let mut order = batches(train, batch, Some(self.seed), self.epoch as u64).map_err(data_error)?.drop_last();
+    fn epoch(
+        &mut self,
+        train: &Dataset,
+        batch: usize,
+        epoch: usize,
+        progress: &Progress,
+    ) -> Result<Measured, TrainError> {
+        let mut order =
+            batches(train, batch, Some(self.seed), self.epoch as u64).map_err(data_error)?.drop_last();
         let (mut x, mut y) = (Tensor::zeros(self.inputs[0].1), Tensor::zeros(self.label_type()));
         let mut sums: Vec<(String, f64)> = vec![];
         let mut steps = 0;
@@ -295,11 +314,16 @@ impl Training {
     fn check(&self, data: &Dataset) -> Result<usize, TrainError> {
         let [(x_name, x), (y_name, y)] = &self.inputs[..] else {
             let count = self.inputs.len();
-            return Err(TrainError::Data(format!("the model has {count} inputs, expected two: examples and labels")));
+            return Err(TrainError::Data(format!(
+                "the model has {count} inputs, expected two: examples and labels"
+            )));
         };
         let given = data.inputs.ty();
         if x.rank() == 0 || given.dtype != x.dtype || given.shape[1..] != x.shape[1..] {
-            return Err(TrainError::Data(format!("input `{x_name}` is a batch {x}, {} are {given}", data.name)));
+            return Err(TrainError::Data(format!(
+                "input `{x_name}` is a batch {x}, {} are {given}",
+                data.name
+            )));
         }
         let batch = x.shape[0];
         if y.shape[..] != [batch] || !y.dtype.is_int() {

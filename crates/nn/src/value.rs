@@ -219,7 +219,11 @@ impl<'g> Value<'g> {
             return Value { id: None, ..self };
         }
         let Some(shape) = common_shape(x.shape(), y.shape()) else {
-            return self.graph.refuse(format!("{what}: {} and {} do not broadcast to a common shape", x.ty(), y.ty()));
+            return self.graph.refuse(format!(
+                "{what}: {} and {} do not broadcast to a common shape",
+                x.ty(),
+                y.ty()
+            ));
         };
         let (x, y) = (x.broadcast_to(shape), y.broadcast_to(shape));
         self.graph.apply(what, f.into(), &[x, y])
@@ -232,9 +236,11 @@ impl<'g> Value<'g> {
         if self.id.is_none() || from == shape {
             return self;
         }
-        let Some(offset) = shape.rank().checked_sub(from.rank()).filter(|&o| {
-            (0..from.rank()).all(|a| from[a] == shape[a + o] || from[a] == 1)
-        }) else {
+        let Some(offset) = shape
+            .rank()
+            .checked_sub(from.rank())
+            .filter(|&o| (0..from.rank()).all(|a| from[a] == shape[a + o] || from[a] == 1))
+        else {
             return self.graph.refuse(format!("broadcast: {} does not broadcast to {shape}", self.ty()));
         };
         let kept: Vec<usize> = (0..from.rank()).filter(|&a| from[a] == shape[a + offset]).collect();
@@ -388,7 +394,11 @@ impl<'g> Value<'g> {
             return Value { id: None, ..self };
         }
         if a.rank() == 0 || b.rank() == 0 {
-            return self.graph.refuse(format!("matmul: expected matrices, got {} and {}", self.ty(), other.ty()));
+            return self.graph.refuse(format!(
+                "matmul: expected matrices, got {} and {}",
+                self.ty(),
+                other.ty()
+            ));
         }
         let (ka, kb) = (a.rank() - 1, b.rank().saturating_sub(2));
         if a.rank() <= 2 && b.rank() <= 2 {
@@ -397,12 +407,22 @@ impl<'g> Value<'g> {
         }
         let batch_of = |s: Shape| s[..s.rank().saturating_sub(2)].to_vec();
         let batches = Shape::new(&batch_of(a)).ok().zip(Shape::new(&batch_of(b)).ok());
-        let Some(batch) = batches.and_then(|(x, y)| common_shape(x, y)).filter(|_| a.rank() >= 2 && b.rank() >= 2) else {
-            return self.graph.refuse(format!("matmul: the batches of {} and {} do not broadcast", self.ty(), other.ty()));
+        let Some(batch) =
+            batches.and_then(|(x, y)| common_shape(x, y)).filter(|_| a.rank() >= 2 && b.rank() >= 2)
+        else {
+            return self.graph.refuse(format!(
+                "matmul: the batches of {} and {} do not broadcast",
+                self.ty(),
+                other.ty()
+            ));
         };
         let whole = |s: Shape| Shape::new(&[&batch[..], &s[s.rank() - 2..]].concat());
         let (Ok(wa), Ok(wb)) = (whole(a), whole(b)) else {
-            return self.graph.refuse(format!("matmul: {} and {} make too large a product", self.ty(), other.ty()));
+            return self.graph.refuse(format!(
+                "matmul: {} and {} make too large a product",
+                self.ty(),
+                other.ty()
+            ));
         };
         let n = batch.rank();
         let dims: Vec<usize> = (0..n).collect();
@@ -422,7 +442,12 @@ impl<'g> Value<'g> {
     pub fn select(self, x: Value<'g>, y: Value<'g>) -> Value<'g> {
         let shapes = common_shape(x.shape(), y.shape()).and_then(|s| common_shape(s, self.shape()));
         let Some(shape) = shapes else {
-            let message = format!("select: {}, {} and {} do not broadcast to a common shape", self.ty(), x.ty(), y.ty());
+            let message = format!(
+                "select: {}, {} and {} do not broadcast to a common shape",
+                self.ty(),
+                x.ty(),
+                y.ty()
+            );
             return self.graph.refuse(message);
         };
         let operands = [self.broadcast_to(shape), x.broadcast_to(shape), y.broadcast_to(shape)];
@@ -432,7 +457,11 @@ impl<'g> Value<'g> {
     /// Converted to another element type.
     #[track_caller]
     pub fn convert(self, dtype: DType) -> Value<'g> {
-        if self.ty().dtype == dtype { self } else { self.graph.apply("convert", op::Convert { dtype }.into(), &[self]) }
+        if self.ty().dtype == dtype {
+            self
+        } else {
+            self.graph.apply("convert", op::Convert { dtype }.into(), &[self])
+        }
     }
 
     /// Itself, as a constant for derivatives.

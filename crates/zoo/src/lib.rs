@@ -140,5 +140,9 @@ pub fn sample_inputs(graph: &Ir) -> Vec<(String, Tensor)> {
             }
         })
     };
-    graph.inputs().enumerate().map(|(i, (name, id))| (name.to_owned(), value(graph.ty(id), i as u32))).collect()
+    graph
+        .inputs()
+        .enumerate()
+        .map(|(i, (name, id))| (name.to_owned(), value(graph.ty(id), i as u32)))
+        .collect()
 }
