@@ -1,19 +1,31 @@
-//! What can be chosen.
+//! What may be done, and how long.
 
-use crate::Rounding;
+/// How the result of a rewrite may differ from the original. Each class allows the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Rounding {
+    /// Not at all: equal bits for all operands, infinities and NaN included (any NaN is equal to any other).
+    Exact,
+    /// As a sum in another order does: both sides are equal in real arithmetic wherever the original is defined; rounding,
+    /// overflow, underflow and the sign of zero may differ. A quantity may be cancelled only where it cannot be zero for
+    /// finite operands (such as eˣ).
+    #[default]
+    Reassociates,
+    /// The original is taken to be defined and finite for the operands that come: `x/x` is 1, `0·x` is 0.
+    AssumesFinite,
+}
 
-/// Choices for the optimiser.
+/// Choices for optimisation. The bounds are counts, never clocks, so that equal graphs are rewritten equally.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
-    /// Search with an e-graph, after the rules that always pay.
+    /// Search for the cheapest equal graph with an e-graph, after the rules that are always better.
     pub egraph: bool,
-    /// The loosest class of rewrites allowed.
+    /// The loosest class of rewrites that is allowed.
     pub rounding: Rounding,
-    /// Rounds of matching at most.
+    /// At most so many rounds of rewriting in the e-graph.
     pub iterations: usize,
-    /// Growth of the e-graph at most: e-nodes per node of the graph.
+    /// Rewriting stops when the e-graph has so many times the nodes of the graph.
     pub growth: usize,
-    /// Matches of one rule that are applied in one round at most.
+    /// A rule is applied at most so many times a round.
     pub matches_per_rule: usize,
 }
 
@@ -21,14 +33,10 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             egraph: true,
-            rounding: Rounding::default(),
+            rounding: Rounding::Reassociates,
             iterations: 6,
             growth: 10,
             matches_per_rule: 500,
         }
     }
 }
-
-/// A graph cannot be optimised.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OptimizeError {}

@@ -1,0 +1,103 @@
+//! What a graph costs: a roofline model with a fixed machine, so that decisions are the same everywhere.
+//!
+//! A dot or reduction is a kernel: max(flops / peak, bytes / bandwidth) + launch. Elementwise operators and movement fuse
+//! into their users and cost their flops only. Constants cost nothing, nor what can be computed from them in advance.
+
+use bespoke_graph::{Graph, Op, op::Binary, op::Unary};
+use bespoke_tensor::{DType, Type};
+
+/// Flops of a dot, a nanosecond: about half of one core's AVX-512 peak in f32.
+const DOT_FLOPS: f64 = 32.0;
+/// Flops of elementwise code and reductions, a nanosecond.
+const FLOPS: f64 = 8.0;
+/// Bytes a nanosecond from the outer caches.
+const BANDWIDTH: f64 = 16.0;
+/// Nanoseconds to start a kernel.
+const LAUNCH: f64 = 300.0;
+/// Nanoseconds for any node: of two equal graphs, the one with fewer nodes is better.
+const NODE: f64 = 0.1;
+
+/// Constants of at most so many elements are always computed in advance.
+pub const FOLDED_ELEMENTS: usize = 1024;
+/// Larger ones are if they take at most so many flops.
+const FOLDED_FLOPS: f64 = 4e7;
+
+/// Should an operator on constants of these types be computed in advance?
+pub fn is_foldable(op: &Op, operands: &[Type], ty: &Type) -> bool {
+    if operands.is_empty() || matches!(op, Op::Broadcast(_)) && ty.elements() > FOLDED_ELEMENTS {
+        return false;
+    }
+    let given: usize = operands.iter().map(Type::elements).sum();
+    ty.elements() <= given.max(FOLDED_ELEMENTS) && flops(op, operands, ty) <= FOLDED_FLOPS
+}
+
+/// Floating-point operations of a node; functions such as exp count 20, moving an element one half.
+pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
+    let n = ty.elements() as f64;
+    let operand = |i: usize| operands[i].elements() as f64;
+    n * match op {
+        Op::Input(_) | Op::StateRead(_) | Op::Constant(_) => 0.0,
+        Op::Reshape(_) | Op::Broadcast(_) | Op::StopGradient(_) => 0.0,
+        Op::Iota(_) | Op::Slice(_) | Op::Transpose(_) | Op::Reverse(_) => 0.5,
+        Op::Unary(f) => match f {
+            Unary::Neg | Unary::Abs | Unary::Not | Unary::Floor | Unary::Ceil | Unary::Round => 1.0,
+            Unary::Sign | Unary::IsNan | Unary::IsFinite => 2.0,
+            Unary::Sqrt => 6.0,
+            Unary::Rsqrt => 8.0,
+            _ => 20.0,
+        },
+        Op::Binary(Binary::Pow | Binary::Atan2 | Binary::Rem) => 40.0,
+        Op::Binary(Binary::Div) => 4.0,
+        Op::Binary(_) | Op::Select(_) | Op::Convert(_) => 1.0,
+        Op::Gather(_) => 2.0,
+        Op::Pad(_) | Op::Concatenate(_) => 3.0,
+        Op::RandomBits(_) => 30.0,
+        Op::Reduce(_) | Op::ArgReduce(_) => return operand(0),
+        Op::ScatterAdd(_) => return operand(0) + 2.0 * operand(2),
+        Op::Dot(d) => {
+            return 2.0 * n * d.contract.0.iter().map(|&k| operands[0].shape[k] as f64).product::<f64>();
+        }
+    }
+}
+
+/// Nanoseconds of a node.
+pub fn node(op: &Op, operands: &[Type], ty: &Type) -> f64 {
+    let flops = flops(op, operands, ty);
+    let bytes = || operands.iter().chain([ty]).map(|t| t.bytes() as f64).sum::<f64>();
+    let time = match op {
+        Op::Input(_) | Op::StateRead(_) | Op::Constant(_) => return 0.0,
+        Op::Dot(_) => {
+            let peak = if ty.dtype == DType::F32 { DOT_FLOPS } else { DOT_FLOPS / 2.0 };
+            LAUNCH + f64::max(flops / peak, bytes() / BANDWIDTH)
+        }
+        Op::Reduce(_) | Op::ArgReduce(_) | Op::ScatterAdd(_) => LAUNCH + flops / FLOPS,
+        _ => flops / FLOPS,
+    };
+    time + NODE
+}
+
+/// Nanoseconds of a graph's live nodes.
+pub fn graph(graph: &Graph) -> f64 {
+    total(graph, node)
+}
+
+/// Flops of a graph's live nodes.
+pub fn graph_flops(graph: &Graph) -> f64 {
+    total(graph, flops)
+}
+
+fn total(graph: &Graph, measure: fn(&Op, &[Type], &Type) -> f64) -> f64 {
+    let live = graph.live();
+    let mut closed = vec![false; graph.len()];
+    let mut sum = 0.0;
+    for id in graph.ids().filter(|i| live[i.index()]) {
+        let node = graph.node(id);
+        let operands: Vec<Type> = node.inputs.iter().map(|&i| graph.ty(i)).collect();
+        closed[id.index()] = matches!(node.op, Op::Constant(_))
+            || (node.inputs.iter().all(|i| closed[i.index()]) && is_foldable(&node.op, &operands, &node.ty));
+        if !closed[id.index()] {
+            sum += measure(&node.op, &operands, &node.ty);
+        }
+    }
+    sum
+}

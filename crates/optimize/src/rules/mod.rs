@@ -1,0 +1,59 @@
+//! The rules, a file a topic.
+//!
+//! Law for rules: a rule is directed towards what is cheaper or more regular; one that makes graphs larger, or that moves
+//! divisions both ways, has a condition that bounds it. Shapes are read from types, never written in patterns. A rule
+//! says honestly how its result may differ ([`Rounding`](crate::Rounding)).
+
+mod algebra;
+mod functions;
+mod linear;
+mod movement;
+mod reduction;
+mod stable;
+
+use bespoke_graph::{Op, op::Binary, op::Unary};
+use bespoke_loops::Combine;
+
+use crate::{
+    pattern::Match,
+    rule::Rule,
+    view::{Class, View, nodes},
+};
+
+/// All topics.
+pub fn topics() -> [&'static [Rule]; 6] {
+    [algebra::RULES, functions::RULES, stable::RULES, movement::RULES, reduction::RULES, linear::RULES]
+}
+
+/// Is the rewritten value of a float type?
+fn is_float(m: &Match<'_>) -> bool {
+    m.is_float()
+}
+
+/// Is the value above zero for all finite operands?
+fn is_positive(view: &dyn View, class: Class) -> bool {
+    positive(view, class, 5)
+}
+
+fn positive(view: &dyn View, class: Class, depth: usize) -> bool {
+    if let Some(value) = view.splat(class) {
+        return value.to_f64() > 0.0;
+    }
+    depth > 0
+        && nodes(view, class).any(|(op, x)| {
+            let all = || x.iter().all(|&x| positive(view, x, depth - 1));
+            match op {
+                Op::Unary(Unary::Exp | Unary::Sigmoid | Unary::Softplus | Unary::Cosh) => true,
+                Op::Unary(Unary::Sqrt | Unary::Rsqrt) => all(),
+                Op::Binary(Binary::Add | Binary::Mul | Binary::Div) => all(),
+                Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) => all(),
+                Op::Reduce(r) => match r.combine {
+                    Combine::Sum | Combine::Product | Combine::Max | Combine::Min => {
+                        r.axes.iter().all(|&a| view.ty(x[0]).shape[a] > 0) && all()
+                    }
+                    _ => false,
+                },
+                _ => false,
+            }
+        })
+}

@@ -1,0 +1,217 @@
+//! Stable and short derivatives: what is left of log, softmax and their gradients when nothing is divided by a probability.
+//!
+//! A quantity is cancelled only where it is a sum or product of exponentials and the like, which is never zero for finite
+//! operands; where it underflows, the original is NaN and the result is not.
+
+use bespoke_graph::{Graph, NodeId, Op, op, op::Binary, op::Unary};
+use bespoke_loops::Combine;
+use bespoke_tensor::{DType, Scalar, Type};
+
+use super::is_positive;
+use crate::{
+    example::Example,
+    pattern::Match,
+    rule::{Rule, function, rule},
+    view::{Children, Class, Term, View, nodes},
+};
+
+/// z, eᶻ, its sum over rows, and that broadcast.
+fn softmax(e: &mut Example) -> [NodeId; 4] {
+    let dims = e.dims();
+    let z = e.input(dims);
+    let exp = e.graph.unary(Unary::Exp, z);
+    let sum = e.graph.sum(exp, &[1]);
+    let spread = e.graph.unreduce(sum, dims.into(), &[1]);
+    [z, exp, sum, spread]
+}
+
+fn like(e: &mut Example, x: NodeId) -> NodeId {
+    let shape = e.graph.ty(x).shape;
+    e.input(shape)
+}
+
+fn positive_e(m: &Match<'_>) -> bool {
+    is_positive(m.view, m.class("e"))
+}
+
+/// Is e / (s broadcast) computed anyway?
+fn quotient_exists(m: &Match<'_>) -> bool {
+    let spread = m.view.find(m.op("b"), &[m.class("s")]);
+    let quotient = spread.and_then(|s| m.view.find(&Binary::Div.into(), &[m.class("e"), s]));
+    quotient.is_some() && is_positive(m.view, m.class("e"))
+}
+
+/// Σₖ [k = label], which is 1 if the label is in range.
+fn one_hot_sum(view: &dyn View, _: Class, op: &Op, children: &Children) -> Option<Term> {
+    let Op::Reduce(reduce) = op else { return None };
+    if reduce.combine != Combine::Sum || reduce.axes.len() != 1 {
+        return None;
+    }
+    let axis = reduce.axes[0];
+    let extent = view.ty(children[0]).shape[axis];
+    for (op, x) in nodes(view, children[0]) {
+        let Op::Convert(convert) = op else { continue };
+        for (op, pair) in nodes(view, x[0]) {
+            if *op != Op::Binary(Binary::Eq) {
+                continue;
+            }
+            for (counter, spread) in [(pair[0], pair[1]), (pair[1], pair[0])] {
+                let counts = |(op, _): (&Op, Children)| matches!(op, Op::Iota(i) if i.axis == axis);
+                if !nodes(view, counter).any(counts) {
+                    continue;
+                }
+                for (op, label) in nodes(view, spread) {
+                    let Op::Broadcast(b) = op else { continue };
+                    let ty = view.ty(label[0]);
+                    if b.new_axes() != [axis] || !ty.dtype.is_int() || extent > 127 {
+                        continue; // a count that u8 holds
+                    }
+                    let compare = |f: Binary, value: i64| {
+                        Term::new(f, [Term::Class(label[0]), Term::fill(ty, Scalar::I64(value))])
+                    };
+                    let below = compare(Binary::Lt, extent as i64);
+                    let inside = Term::new(Binary::And, [compare(Binary::Ge, 0), below]);
+                    return Some(Term::new(op::Convert { dtype: convert.dtype }, [inside]));
+                }
+            }
+        }
+    }
+    None
+}
+
+fn one_hot(g: &mut Graph, label: NodeId, classes: usize) -> NodeId {
+    let ty = g.ty(label);
+    let wide = Type::new(ty.dtype, [ty.shape[0], classes]);
+    let counter = g.must(op::Iota { ty: wide, axis: 1 }, &[]);
+    let spread = g.broadcast(label, wide.shape, &[0]);
+    let equal = g.binary(Binary::Eq, counter, spread);
+    g.convert(equal, DType::F64)
+}
+
+/// Logarithms of quotients, and cancellation of positive factors.
+pub const RULES: &[Rule] = &[
+    rule("stable/log-softmax", "(log (div (exp ?z) (broadcast:b ?s)))", "(sub ?z (broadcast:b (log ?s)))")
+        .always()
+        .when(|m| is_positive(m.view, m.class("s")))
+        .why("log(eᶻ/s) = z − log s: no underflow, and a logarithm a row instead of one an element")
+        .example(|e| {
+            let [_, exp, _, spread] = softmax(e);
+            let p = e.graph.over(exp, spread);
+            e.graph.unary(Unary::Log, p)
+        }),
+    rule("stable/log-quotient", "(log (div (exp ?z) ?s))", "(sub ?z (log ?s))")
+        .always()
+        .when(|m| is_positive(m.view, m.class("s")))
+        .why("log(eᶻ/s) = z − log s: no underflow")
+        .example(|e| {
+            let [z, exp, ..] = softmax(e);
+            let s = e.graph.unary(Unary::Softplus, z);
+            let p = e.graph.over(exp, s);
+            e.graph.unary(Unary::Log, p)
+        }),
+    rule("stable/cancel", "(mul (div ?a ?e) ?e)", "?a").always().when(positive_e).why("e > 0").example(|e| {
+        let [_, exp, ..] = softmax(e);
+        let a = like(e, exp);
+        let q = e.graph.over(a, exp);
+        e.graph.times(exp, q)
+    }),
+    rule("stable/cancel-product", "(div (mul ?a ?e) ?e)", "?a")
+        .always()
+        .when(positive_e)
+        .why("e > 0")
+        .example(|e| {
+            let [_, exp, ..] = softmax(e);
+            let a = like(e, exp);
+            let p = e.graph.times(a, exp);
+            e.graph.over(p, exp)
+        }),
+    rule("stable/cancel-denominator", "(div (div ?a (div ?e ?s)) ?s)", "(div ?a ?e)")
+        .always()
+        .when(|m| is_positive(m.view, m.class("s")) && positive_e(m))
+        .why("the gradient of log(e/s) by e is 1/e")
+        .example(|e| {
+            let [_, exp, _, spread] = softmax(e);
+            let (a, p) = (like(e, exp), e.graph.over(exp, spread));
+            let q = e.graph.over(a, p);
+            e.graph.over(q, spread)
+        }),
+    rule("stable/cancel-numerator", "(mul (div ?a ?e) (div ?e ?s))", "(div ?a ?s)")
+        .always()
+        .when(positive_e)
+        .why("e > 0")
+        .example(|e| {
+            let [_, exp, _, spread] = softmax(e);
+            let (a, p) = (like(e, exp), e.graph.over(exp, spread));
+            let q = e.graph.over(a, exp);
+            e.graph.times(p, q)
+        }),
+    rule("stable/cancel-factor", "(mul (div ?a ?e) (mul ?e ?b))", "(mul ?a ?b)")
+        .always()
+        .when(positive_e)
+        .why("the gradient of log σ(x) is 1 − σ(x)")
+        .example(|e| {
+            let x = e.matrix();
+            let s = e.graph.unary(Unary::Sigmoid, x);
+            let (a, b) = (like(e, x), like(e, x));
+            let (q, p) = (e.graph.over(a, s), e.graph.times(s, b));
+            e.graph.times(q, p)
+        }),
+    rule("stable/cancel-sum", "(mul (add (div ?a ?e) ?v) ?e)", "(add ?a (mul ?v ?e))")
+        .always()
+        .when(positive_e)
+        .why("distribution that saves a quotient")
+        .example(|e| {
+            let [_, exp, ..] = softmax(e);
+            let (a, v) = (like(e, exp), like(e, exp));
+            let q = e.graph.over(a, exp);
+            let sum = e.graph.plus(v, q);
+            e.graph.times(sum, exp)
+        }),
+    rule("stable/cancel-difference", "(mul (sub ?v (div ?a ?e)) ?e)", "(sub (mul ?v ?e) ?a)")
+        .always()
+        .when(positive_e)
+        .why("distribution that saves a quotient: towards p − y")
+        .example(|e| {
+            let [_, exp, ..] = softmax(e);
+            let (a, v) = (like(e, exp), like(e, exp));
+            let q = e.graph.over(a, exp);
+            let difference = e.graph.minus(v, q);
+            e.graph.times(difference, exp)
+        }),
+    rule(
+        "stable/share-quotient",
+        "(mul (broadcast:b (div ?a ?s)) ?e)",
+        "(mul (broadcast:b ?a) (div ?e (broadcast:b ?s)))",
+    )
+    .always()
+    .when(quotient_exists)
+    .why("e/s, the softmax, is computed anyway")
+    .example(|e| {
+        let [_, exp, sum, spread] = softmax(e);
+        e.graph.over(exp, spread);
+        let a = like(e, sum);
+        let (q, shape) = (e.graph.over(a, sum), e.graph.ty(exp).shape);
+        let wide = e.graph.unreduce(q, shape, &[1]);
+        e.graph.times(wide, exp)
+    }),
+    rule("stable/softmax-sum", "(reduce_sum:r (div ?e (broadcast:b (reduce_sum:r ?e))))", "1")
+        .assumes_finite()
+        .always()
+        .when(|m| positive_e(m) && m.broadcast("b").new_axes() == m.reduction("r").axes)
+        .why("probabilities add up to 1, unless one is NaN")
+        .example(|e| {
+            let [_, exp, _, spread] = softmax(e);
+            let p = e.graph.over(exp, spread);
+            e.graph.sum(p, &[1])
+        }),
+    function("stable/one-hot-sum", &["reduce_sum"], one_hot_sum)
+        .exact()
+        .always()
+        .why("a one-hot row adds up to 1 if its label is in range, else to 0")
+        .example(|e| {
+            let [rows, classes] = e.dims();
+            let label = e.typed(Type::new(DType::I32, [rows]));
+            let y = one_hot(&mut e.graph, label, classes);
+            e.graph.sum(y, &[1])
+        }),
+];

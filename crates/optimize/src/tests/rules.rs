@@ -1,0 +1,83 @@
+//! Every rule on random instances of its example.
+
+use std::collections::BTreeSet;
+
+use bespoke_graph::{Graph, NodeId};
+
+use super::{Random, difference, run, sources};
+use crate::{
+    Rounding, cost,
+    rule::{self, Compiled},
+    tier0,
+    view::Term,
+};
+
+const INSTANCES: u64 = 200;
+
+fn first_match(compiled: &Compiled, graph: &Graph, root: NodeId) -> Option<Term> {
+    tier0::with_view(graph, |view| {
+        let mut found = None;
+        compiled.search(view, root.0, &mut |term| {
+            found = Some(term);
+            false
+        });
+        found
+    })
+}
+
+#[test]
+fn rules_are_sound() {
+    for compiled in rule::all() {
+        let rule = compiled.rule;
+        for seed in 1..=INSTANCES {
+            let before = rule::example_graph(rule, seed);
+            let root = before.output("root").expect("an example has a root");
+            let term = first_match(compiled, &before, root);
+            let term =
+                term.unwrap_or_else(|| panic!("`{}` does not fire on its example {before}", rule.name));
+            let mut after = before.clone();
+            let new = tier0::add_term(&mut after, &term);
+            let new = new.unwrap_or_else(|e| panic!("`{}` is ill-typed: {e}\n{before}\n{term:?}", rule.name));
+            assert_ne!(new, root, "`{}` changes nothing", rule.name);
+            assert_eq!(after.ty(new), after.ty(root), "`{}` changes the type of {before}", rule.name);
+            after.clear_outputs();
+            after.set_output("root", new).expect("no outputs");
+            // Exact rules hold for infinities and NaN, the others for finite values.
+            let exact = rule.rounding == Rounding::Exact;
+            let values = sources(&before, &mut Random(seed), exact && seed % 2 == 0);
+            let (a, b) = (&run(&before, &values).outputs["root"], &run(&after, &values).outputs["root"]);
+            let tolerance = if exact { 0.0 } else { 1e-9 };
+            if let Some(difference) = difference(a, b, tolerance) {
+                panic!("`{}`, instance {seed}: {difference}\n{before}\n{after}\n{values:?}", rule.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn rules_are_documented() {
+    let mut names = BTreeSet::new();
+    for compiled in rule::all() {
+        let rule = compiled.rule;
+        assert!(names.insert(rule.name), "two rules are called `{}`", rule.name);
+        assert!(rule.name.split('/').count() == 2, "`{}` is not topic/what", rule.name);
+        assert!(!rule.why.is_empty(), "`{}` does not say why", rule.name);
+    }
+    let topics: BTreeSet<&str> = names.iter().map(|n| n.split('/').next().expect("a topic")).collect();
+    assert!(names.len() >= 20 && topics.len() >= 4, "{} rules of {topics:?}", names.len());
+}
+
+#[test]
+fn rules_that_are_always_better_are_not_dearer() {
+    for compiled in rule::all().iter().filter(|c| c.rule.always) {
+        let before = rule::example_graph(compiled.rule, 1);
+        let term = first_match(compiled, &before, before.output("root").expect("a root")).expect("it fires");
+        let mut after = before.clone();
+        let new = tier0::add_term(&mut after, &term).expect("it is well typed");
+        after.clear_outputs();
+        after.set_output("root", new).expect("no outputs");
+        let (was, is) = (cost::graph(&before), cost::graph(&after));
+        // One launch more is granted: the examples are tiny, and a sum that replaces products pays for larger ones.
+        assert!(is <= was + 310.0, "`{}`: {was} → {is}", compiled.rule.name);
+    }
+}

@@ -1,0 +1,336 @@
+//! Tier 0: the graph rebuilt with what is better in every graph: equal nodes once, constants folded, dead nodes
+//! dropped, local rules to a fixpoint. No search.
+
+use std::hash::BuildHasher;
+
+use bespoke_graph::{Graph, NodeId, Op, Operator, op};
+use bespoke_tensor::{Scalar, Tensor, Type};
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use smallvec::SmallVec;
+
+use crate::{
+    Config, OptimizeError, cost, rule,
+    view::{self, Children, Class, Term, View},
+};
+
+/// A chain of rewrites longer than this at one node ends: rules that undo each other would not.
+const FUEL: usize = 100;
+
+/// How often each rule was applied, by its position in [`rule::all`]; folded constants last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// By rule.
+    pub rules: Vec<usize>,
+    /// Nodes replaced by their value.
+    pub folded: usize,
+}
+
+impl Applied {
+    fn new() -> Applied {
+        Applied { rules: vec![0; rule::all().len()], folded: 0 }
+    }
+}
+
+/// Rebuilds until nothing changes.
+pub fn tier0(graph: &Graph, config: &Config) -> Result<(Graph, Applied), OptimizeError> {
+    let mut applied = Applied::new();
+    let mut graph = pass(graph, config, &mut applied)?;
+    for _ in 0..8 {
+        let next = pass(&graph, config, &mut applied)?;
+        if next == graph {
+            break;
+        }
+        graph = next;
+    }
+    Ok((graph, applied))
+}
+
+/// The graph without dead nodes; inputs and states stay, first and in their order.
+pub fn compact(graph: &Graph) -> Graph {
+    let live = graph.live();
+    let mut result = Graph::new();
+    let mut map: Vec<Option<NodeId>> = vec![None; graph.len()];
+    sources(graph, &mut result, &mut map);
+    for id in graph.ids().filter(|i| live[i.index()]) {
+        if map[id.index()].is_none() {
+            let node = graph.node(id);
+            let inputs: SmallVec<[NodeId; 3]> =
+                node.inputs.iter().map(|i| map[i.index()].expect("operands come first")).collect();
+            result.set_location(node.location);
+            map[id.index()] = Some(result.must(node.op.clone(), &inputs));
+        }
+    }
+    roots(graph, &mut result, &|id| map[id.index()].expect("roots are live"));
+    result
+}
+
+/// Adds the inputs and states of `graph` to an empty graph.
+pub fn sources(graph: &Graph, result: &mut Graph, map: &mut [Option<NodeId>]) {
+    for id in graph.ids() {
+        let node = graph.node(id);
+        result.set_location(node.location);
+        let copy = match &node.op {
+            Op::Input(i) => result.input(&i.name, i.ty),
+            Op::StateRead(s) => result.state(&s.name, s.ty),
+            _ => continue,
+        };
+        map[id.index()] = Some(copy.expect("names were unique"));
+    }
+    // The list of states keeps its own order.
+    debug_assert!(
+        result.states().iter().zip(graph.states()).all(|(a, b)| a.name == b.name),
+        "states are listed as they are added"
+    );
+}
+
+/// Names outputs and next states.
+pub fn roots(graph: &Graph, result: &mut Graph, map: &dyn Fn(NodeId) -> NodeId) {
+    result.set_location(None);
+    for (name, id) in graph.outputs() {
+        result.set_output(name, map(*id)).expect("names were unique");
+    }
+    for state in graph.states() {
+        if let Some(next) = state.next {
+            result.set_next(map(state.node), map(next)).expect("types are kept");
+        }
+    }
+}
+
+fn pass(graph: &Graph, config: &Config, applied: &mut Applied) -> Result<Graph, OptimizeError> {
+    let live = graph.live();
+    let mut users = vec![0u32; graph.len()];
+    for id in graph.ids().filter(|i| live[i.index()]) {
+        graph.node(id).inputs.iter().for_each(|i| users[i.index()] += 1);
+    }
+    graph.roots().for_each(|r| users[r.index()] += 1);
+
+    let mut builder = Builder::new(config, applied);
+    let mut map: Vec<Option<NodeId>> = vec![None; graph.len()];
+    sources(graph, &mut builder.graph, &mut map);
+    builder.fuel = FUEL;
+    for id in graph.ids() {
+        if map[id.index()].is_none() && live[id.index()] {
+            let node = graph.node(id);
+            builder.graph.set_location(node.location);
+            let inputs: Children =
+                node.inputs.iter().map(|i| map[i.index()].expect("operands come first").0).collect();
+            builder.fuel = FUEL;
+            map[id.index()] = Some(NodeId(builder.add(node.op.clone(), inputs, "input")?));
+        }
+        if let Some(new) = map[id.index()] {
+            builder.count_users(new, users[id.index()]);
+        }
+    }
+    let Builder { graph: mut result, .. } = builder;
+    roots(graph, &mut result, &|id| map[id.index()].expect("roots are live"));
+    Ok(compact(&result))
+}
+
+fn hash(op: &Op, inputs: &[NodeId]) -> u64 {
+    FxBuildHasher.hash_one((op, inputs))
+}
+
+struct Builder<'a> {
+    graph: Graph,
+    splats: Vec<Option<Scalar>>,
+    /// What each node was rewritten into.
+    forward: Vec<Option<Class>>,
+    users: Vec<u32>,
+    /// Nodes by hash.
+    index: FxHashMap<u64, SmallVec<[NodeId; 2]>>,
+    fuel: usize,
+    config: &'a Config,
+    applied: &'a mut Applied,
+}
+
+impl<'a> Builder<'a> {
+    fn new(config: &'a Config, applied: &'a mut Applied) -> Builder<'a> {
+        let graph = Graph::new();
+        Builder {
+            graph,
+            splats: vec![],
+            forward: vec![],
+            users: vec![],
+            index: FxHashMap::default(),
+            fuel: FUEL,
+            config,
+            applied,
+        }
+    }
+
+    /// Extends what is known about nodes to all of the graph.
+    fn learn(&mut self) {
+        for i in self.splats.len()..self.graph.len() {
+            let node = self.graph.node(NodeId(i as u32));
+            let types: SmallVec<[Type; 3]> = node.inputs.iter().map(|&i| self.graph.ty(i)).collect();
+            let splats: SmallVec<[Option<Scalar>; 3]> =
+                node.inputs.iter().map(|i| self.splats[i.index()]).collect();
+            self.index.entry(hash(&node.op, &node.inputs)).or_default().push(NodeId(i as u32));
+            self.splats.push(view::splat(&node.op, &types, &splats, &node.ty));
+            self.forward.push(None);
+            self.users.push(0);
+        }
+    }
+
+    fn count_users(&mut self, id: NodeId, users: u32) {
+        self.learn();
+        self.users[id.index()] += users;
+    }
+
+    /// Adds a node in its simplest form. `rule` is why.
+    fn add(&mut self, op: Op, mut inputs: Children, rule: &'static str) -> Result<Class, OptimizeError> {
+        if let Some(&x) = inputs.first()
+            && view::is_identity(&op, &self.ty(x))
+        {
+            return Ok(x);
+        }
+        if view::is_commutative(&op) && inputs[0] > inputs[1] {
+            inputs.swap(0, 1);
+        }
+        let inputs: SmallVec<[NodeId; 3]> = inputs.iter().map(|&i| NodeId(i)).collect();
+        let id = self
+            .graph
+            .add(op, &inputs)
+            .map_err(|e| OptimizeError::IllTyped { rule, message: e.to_string() })?;
+        self.learn();
+        if let Some(done) = self.forward[id.index()] {
+            return Ok(done);
+        }
+        self.forward[id.index()] = Some(id.0); // should a rule lead back here
+        let done = self.rewrite(id)?;
+        self.forward[id.index()] = Some(done);
+        Ok(done)
+    }
+
+    fn rewrite(&mut self, id: NodeId) -> Result<Class, OptimizeError> {
+        if let Some(value) = self.fold(id) {
+            self.applied.folded += 1;
+            return self.build(&value, "fold");
+        }
+        for &i in &rule::always()[view::kind(&self.graph.node(id).op) as usize] {
+            let compiled = &rule::all()[i];
+            if compiled.rule.rounding > self.config.rounding || self.fuel == 0 {
+                continue;
+            }
+            let mut term = None;
+            compiled.search(self, id.0, &mut |t| {
+                term = Some(t);
+                false
+            });
+            let Some(term) = term else { continue };
+            self.fuel -= 1;
+            let name = compiled.rule.name;
+            let result = self.build(&term, name)?;
+            let (was, is) = (self.graph.ty(id), self.ty(result));
+            if was != is {
+                let message = format!("{was} became {is}");
+                return Err(OptimizeError::IllTyped { rule: name, message });
+            }
+            if result != id.0 {
+                self.applied.rules[i] += 1;
+                return Ok(result);
+            }
+        }
+        Ok(id.0)
+    }
+
+    fn build(&mut self, term: &Term, rule: &'static str) -> Result<Class, OptimizeError> {
+        match term {
+            Term::Class(class) => Ok(*class),
+            Term::Node(op, operands) => {
+                let operands =
+                    operands.iter().map(|t| self.build(t, rule)).collect::<Result<Children, _>>()?;
+                self.add(op.clone(), operands, rule)
+            }
+        }
+    }
+
+    /// The value of a node if it is known: kept as a broadcast scalar where all elements are equal.
+    fn fold(&self, id: NodeId) -> Option<Term> {
+        let node = self.graph.node(id);
+        if let Some(value) = self.splats[id.index()] {
+            let folded = match &node.op {
+                Op::Constant(c) => c.value.ty().rank() == 0,
+                Op::Broadcast(_) => matches!(self.graph.node(node.inputs[0]).op, Op::Constant(_)),
+                _ => false,
+            };
+            return (!folded).then(|| Term::fill(node.ty, value));
+        }
+        let operands = node.inputs.iter().map(|&i| self.value(i)).collect::<Option<Vec<Tensor>>>()?;
+        let types: Vec<Type> = operands.iter().map(Tensor::ty).collect();
+        if !cost::is_foldable(&node.op, &types, &node.ty) {
+            return None;
+        }
+        let value = node.op.eval(&operands.iter().collect::<Vec<_>>(), node.ty);
+        Some(Term::new(op::Constant { value }, []))
+    }
+
+    fn value(&self, id: NodeId) -> Option<Tensor> {
+        match &self.graph.node(id).op {
+            Op::Constant(c) => Some(c.value.clone()),
+            _ if self.graph.ty(id).elements() <= cost::FOLDED_ELEMENTS => {
+                self.splats[id.index()].map(|v| Tensor::full(self.graph.ty(id).shape, v))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl View for Builder<'_> {
+    fn ty(&self, class: Class) -> Type {
+        self.graph.ty(NodeId(class))
+    }
+
+    fn splat(&self, class: Class) -> Option<Scalar> {
+        self.splats[class as usize]
+    }
+
+    fn count(&self, _: Class) -> usize {
+        1
+    }
+
+    fn node(&self, class: Class, _: usize) -> (&Op, Children) {
+        let node = self.graph.node(NodeId(class));
+        (&node.op, node.inputs.iter().map(|i| i.0).collect())
+    }
+
+    fn find(&self, op: &Op, children: &[Class]) -> Option<Class> {
+        let inputs: SmallVec<[NodeId; 3]> = children.iter().map(|&i| NodeId(i)).collect();
+        let same = |id: &&NodeId| {
+            let node = self.graph.node(**id);
+            node.op == *op && node.inputs == inputs
+        };
+        self.index.get(&hash(op, &inputs))?.iter().find(same).map(|i| i.0)
+    }
+
+    fn is_shared(&self, class: Class) -> bool {
+        self.users[class as usize] > 1
+    }
+}
+
+/// A graph as it is, for tests of rules.
+#[cfg(test)]
+pub fn with_view<T>(graph: &Graph, f: impl FnOnce(&dyn View) -> T) -> T {
+    let (config, mut applied) = (Config::default(), Applied::new());
+    let mut builder = Builder::new(&config, &mut applied);
+    builder.graph = graph.clone();
+    builder.learn();
+    f(&builder)
+}
+
+/// Adds a term to a graph as it is, for tests of rules.
+#[cfg(test)]
+pub fn add_term(graph: &mut Graph, term: &Term) -> Result<NodeId, String> {
+    match term {
+        Term::Class(class) => Ok(NodeId(*class)),
+        Term::Node(op, operands) => {
+            let operands = operands.iter().map(|t| add_term(graph, t)).collect::<Result<Vec<_>, _>>()?;
+            if let Some(&x) = operands.first()
+                && view::is_identity(op, &graph.ty(x))
+            {
+                return Ok(x);
+            }
+            graph.add(op.clone(), &operands).map_err(|e| e.to_string())
+        }
+    }
+}
