@@ -1,2 +1,65 @@
-//! The `bespoke` program.
-fn main() {}
+//! The `bespoke` program: looks into, runs and times what the compiler makes.
+
+mod bench;
+mod error;
+mod grad;
+mod inspect;
+mod model;
+mod run;
+mod summary;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use error::Failure;
+
+/// A symbolic compute-graph compiler for neural networks.
+#[derive(Parser)]
+#[command(name = "bespoke", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show a stage of a model or graph: graph, backward, optimized, lowered, clif, asm or memory
+    Inspect(inspect::Arguments),
+    /// Run a graph on .npy files
+    Run(run::Arguments),
+    /// Extend a graph by gradients
+    Grad(grad::Arguments),
+    /// Time compilation and steps of a model
+    Bench(bench::Arguments),
+    /// Show a model's layers, shapes and parameters
+    Summary(summary::Arguments),
+    /// List the models
+    Models,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Inspect(arguments) => inspect::inspect(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Grad(arguments) => grad::grad(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Summary(arguments) => summary::summary(&arguments),
+        Command::Models => Ok(bespoke_zoo::ARCHITECTURES.iter().map(|a| format!("{}\n", a.name)).collect()),
+    };
+    match result.and_then(|text| print(&text)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("bespoke: {failure}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Writes to standard output. A reader that has seen enough is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure(format!("standard output: {e}"))),
+        _ => Ok(()),
+    }
+}

@@ -1,1 +1,29 @@
-//! Placeholder.
+//! What the compiler made of a model, for people to read.
+
+mod formula;
+mod memory;
+
+use bespoke_codegen::ProgramCode;
+
+pub use formula::formulas;
+pub use memory::memory;
+
+/// The intermediate code of all functions, if it was kept.
+pub fn clif(code: &ProgramCode) -> String {
+    let text =
+        |id| format!("; {}\n{}\n", code.module.name(id), code.module.clif(id).unwrap_or("; not kept\n"));
+    code.module.ids().map(text).collect()
+}
+
+/// All functions disassembled.
+pub fn asm(code: &ProgramCode) -> String {
+    let text = |id| {
+        format!(
+            "; {}, {} bytes\n{}\n",
+            code.module.name(id),
+            code.module.bytes(id).len(),
+            code.module.asm(id)
+        )
+    };
+    code.module.ids().map(text).collect()
+}

@@ -1,0 +1,142 @@
+//! `bespoke bench`.
+
+use std::time::Instant;
+
+use bespoke_compiler::{Config, Event, clear_cache, compile};
+use serde_json::json;
+
+use crate::{error::Failure, model};
+
+/// Without `--steps`, time steps for about this long, in seconds.
+const TIME: f64 = 2.0;
+
+/// The arguments.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The model's name (see `bespoke models`)
+    model: String,
+    /// Rows in a batch
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Threads; 0: all
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Steps to time; without, about two seconds of them
+    #[arg(long)]
+    steps: Option<usize>,
+    /// The query program instead of the training step
+    #[arg(long)]
+    query: bool,
+    /// Only compile
+    #[arg(long)]
+    compile_only: bool,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    /// Also the time of each kernel (not in JSON)
+    #[arg(long)]
+    profile: bool,
+}
+
+/// Compiles the model and times its steps.
+pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
+    let architecture = model::architecture(&arguments.model)?;
+    let batch = model::batch(architecture, arguments.batch)?;
+    let model = architecture.model(batch)?;
+    let graph = if arguments.query { &model.query } else { &model.training };
+    let config = Config { threads: arguments.threads, ..Config::default() };
+    clear_cache();
+    let mut stages = serde_json::Map::new();
+    let milliseconds = |seconds: f64| (seconds * 1e6).round() / 1e3;
+    let start = Instant::now();
+    let mut program = compile(graph, &config, &mut |event: &Event<'_>| {
+        stages.insert(event.stage.to_string(), json!(milliseconds(event.elapsed.as_secs_f64())));
+    })?;
+    stages.insert("total".to_owned(), json!(milliseconds(start.elapsed().as_secs_f64())));
+    let states: Vec<String> = program.states().map(|s| s.0.to_owned()).collect();
+    for (name, value) in model.start.iter().filter(|s| states.contains(&s.0)) {
+        program.set_state(name, value)?;
+    }
+    // A model that has learned its batch computes with denormal gradients: keep it where it is.
+    for name in states.iter().filter(|n| n.ends_with("/learning_rate")) {
+        program.set_state(name, &bespoke_tensor::Tensor::scalar(1e-6f32))?;
+    }
+    let inputs = bespoke_zoo::sample_inputs(graph);
+    let inputs: Vec<_> = inputs.iter().map(|(n, v)| (n.as_str(), v)).collect();
+
+    let mut times: Vec<f64> = vec![];
+    if !arguments.compile_only {
+        let warm = Instant::now();
+        while warm.elapsed().as_secs_f64() < 0.2 {
+            program.run(&inputs)?;
+        }
+        let start = Instant::now();
+        let enough = |n: usize| match arguments.steps {
+            Some(steps) => n >= steps.max(1),
+            None => n >= 5 && start.elapsed().as_secs_f64() > TIME,
+        };
+        while !enough(times.len()) {
+            let step = Instant::now();
+            program.run(&inputs)?;
+            times.push(step.elapsed().as_secs_f64());
+        }
+        times.sort_by(f64::total_cmp);
+    }
+    let median = times.get(times.len() / 2).copied();
+    let result = json!({
+        "model": architecture.name,
+        "batch": batch,
+        "threads": program.threads(),
+        "mode": if arguments.query { "query" } else { "train" },
+        "compile_ms": stages,
+        "step_ms": median.map(|m| json!({
+            "median": milliseconds(m), "min": milliseconds(times[0]), "runs": times.len(),
+        })),
+        "samples_per_s": median.map(|m| (batch as f64 / m).round()),
+        "flop": bespoke_nn::flop(graph),
+        "arena_bytes": program.arena_bytes(),
+        "code_bytes": program.code_bytes(),
+        "kernels": program.kernels(),
+    });
+    if arguments.json {
+        return Ok(format!("{result}\n"));
+    }
+    let mut text = table(&result);
+    if arguments.profile && !arguments.compile_only {
+        text.push_str(&profile(&mut program, &inputs)?);
+    }
+    Ok(text)
+}
+
+/// `key: value`, a line each, inner keys indented.
+fn table(value: &serde_json::Value) -> String {
+    let mut text = String::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        match value.as_object() {
+            Some(inner) => {
+                text.push_str(&format!("{key}:\n"));
+                inner.iter().for_each(|(k, v)| text.push_str(&format!("  {k}: {v}\n")));
+            }
+            None => text
+                .push_str(&format!("{key}: {}\n", value.as_str().map_or(value.to_string(), str::to_owned))),
+        }
+    }
+    text
+}
+
+/// The median time of each launch over a hundred runs.
+fn profile(
+    program: &mut bespoke_runtime::Executable,
+    inputs: &[(&str, &bespoke_tensor::Tensor)],
+) -> Result<String, Failure> {
+    let runs = (0..100).map(|_| program.profile(inputs)).collect::<Result<Vec<_>, _>>()?;
+    let mut text = String::from("microseconds by kernel:\n");
+    for (i, launch) in program.program().launches.iter().enumerate() {
+        let mut times: Vec<f64> = runs.iter().map(|r| r[i].1.as_secs_f64() * 1e6).collect();
+        times.sort_by(f64::total_cmp);
+        let time = times[times.len() / 2];
+        let (gflop, gb) = (launch.flop / time / 1e3, launch.bytes / time / 1e3);
+        text.push_str(&format!("{time:10.1}  {gflop:7.1} GFLOP/s  {gb:7.1} GB/s  {}\n", launch.name()));
+    }
+    Ok(text)
+}
