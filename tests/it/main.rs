@@ -1,1 +1,6 @@
 //! Integration tests: one binary.
+
+mod columns;
+mod laws;
+mod random;
+mod samples;

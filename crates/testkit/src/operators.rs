@@ -39,8 +39,8 @@ pub fn bound(op: &Op, inputs: &[Element], value: Scalar) -> f64 {
     // The evaluator's own value, before it is rounded.
     let before = apply_wide(op, &inputs.iter().map(|i| i.value.to_f64()).collect::<Vec<_>>());
     if exact {
-        let near = before.is_finite() && !(before.abs() * (1.0 - 8.0 * unit(dtype)) < largest(dtype))
-            || center.is_finite() && center.abs() > (1.0 - 8.0 * unit(dtype)) * largest(dtype);
+        let edge = (1.0 - 8.0 * unit(dtype)) * largest(dtype);
+        let near = [before, center].iter().any(|v| v.is_finite() && v.abs() >= edge);
         return if near && rounding > 0.0 { f64::INFINITY } else { rounding };
     }
     if matches!(op, Op::Unary(Unary::Sin | Unary::Cos)) {
@@ -135,9 +135,10 @@ fn jumps(op: &Op, inputs: &[Element]) -> bool {
 fn units(op: &Op, dtype: DType, inputs: &[Element], exact: bool) -> f64 {
     let wide = dtype == DType::F64;
     match op {
-        Op::Unary(
-            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Sqrt,
-        ) => 0.0,
+        Op::Unary(Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round) => 0.0,
+        // What is rounded right may still be rounded to neighbours.
+        Op::Unary(Unary::Sqrt) | Op::Convert(_) if exact => 0.0,
+        Op::Unary(Unary::Sqrt) | Op::Convert(_) => 1.0,
         // Within 2 units (4 in f64), of an evaluator that is itself within 1.
         Op::Unary(_) => {
             if wide {

@@ -1,7 +1,7 @@
 //! Random graphs.
 
 use bespoke_graph::{
-    Graph, NodeId, Op, Operator,
+    Graph, NodeId, Operator,
     op::{
         ArgReduce, Binary, Broadcast, Concatenate, Constant, Convert, Dot, Extremum, Gather, Iota, Pad,
         RandomBits, Reduce, Reshape, Reverse, ScatterAdd, Slice, StopGradient, Transpose, Unary,
@@ -542,6 +542,8 @@ impl Maker {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use bespoke_graph::Op;
 
     use super::*;
     use crate::random_inputs;
