@@ -62,9 +62,13 @@ fn show(digits: &data::Dataset, parameters: &[(String, Tensor)]) -> Result<(), E
     let outputs = query.run(&[("image", &images), ("label", &unused)])?;
     for row in (0..28).step_by(2) {
         let line = |digit: usize| (0..28).map(move |x| pixels[digit * 784 + row * 28 + x]);
-        let text = (0..COUNT).map(|d| line(d).map(|p| [' ', '.', 'o', '#'][(p * 3.99) as usize]).collect::<String>());
+        let text = (0..COUNT)
+            .map(|d| line(d).map(|p| [' ', '.', 'o', '#'][(p * 3.99) as usize]).collect::<String>());
         println!("{}", text.collect::<Vec<_>>().join("  ").trim_end());
     }
-    println!("taken for {:?}", outputs.get("class").map(|c| c.to_vec::<i32>()).transpose()?.unwrap_or_default());
+    println!(
+        "taken for {:?}",
+        outputs.get("class").map(|c| c.to_vec::<i32>()).transpose()?.unwrap_or_default()
+    );
     Ok(())
 }
