@@ -83,5 +83,5 @@ fn bounds_are_tight() {
     }
     assert!(elements > 10_000, "only {elements} elements");
     assert!(unknown * 50 < elements, "{unknown} of {elements} elements are unknown");
-    assert!(loose * 50 < elements, "{loose} of {elements} elements have loose bounds");
+    assert!(loose * 20 < elements, "{loose} of {elements} elements have loose bounds");
 }

@@ -40,16 +40,15 @@ fn index_bounds(graph: &Graph) -> BTreeMap<NodeId, usize> {
             _ => continue,
         };
         let extent = graph.ty(node.inputs[0]).shape[axis];
-        let mut at = node.inputs[1];
-        // What moves elements only leaves them indices.
-        while !matches!(graph.node(at).op, Op::Input(_) | Op::StateRead(_))
-            && !graph.node(at).inputs.is_empty()
-        {
-            at = graph.node(at).inputs[0];
-        }
-        if graph.ty(at).dtype.is_int() && matches!(graph.node(at).op, Op::Input(_)) {
-            let bound = bounds.entry(at).or_insert(extent);
-            *bound = extent.min(*bound);
+        // Whatever lies between may be the identity, and rewritten so that the input itself serves as index.
+        let mut stack = vec![node.inputs[1]];
+        while let Some(at) = stack.pop() {
+            let from = graph.node(at);
+            stack.extend(from.inputs.iter().filter(|i| graph.ty(**i).dtype.is_int()));
+            if matches!(from.op, Op::Input(_)) {
+                let bound = bounds.entry(at).or_insert(extent);
+                *bound = extent.min(*bound);
+            }
         }
     }
     bounds

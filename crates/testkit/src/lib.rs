@@ -10,6 +10,7 @@ mod gradient;
 mod inputs;
 mod interpret;
 mod operators;
+mod patterns;
 mod random;
 mod reference;
 mod rng;

@@ -14,7 +14,7 @@ use crate::{Rng, inputs::element};
 
 const DIMS: [usize; 12] = [0, 1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 17];
 /// Elements of a value at most, so that evaluation stays fast.
-const ELEMENTS: usize = 1200;
+pub(crate) const ELEMENTS: usize = 1200;
 
 /// A well typed graph of about this many nodes over all operators: several outputs, often states with next values.
 /// It depends on the seed only.
@@ -30,9 +30,10 @@ pub fn random_graph(seed: u64, nodes: usize) -> Graph {
     maker.graph
 }
 
-struct Maker {
-    graph: Graph,
-    rng: Rng,
+/// A graph under construction.
+pub(crate) struct Maker {
+    pub graph: Graph,
+    pub rng: Rng,
     names: usize,
 }
 
@@ -77,7 +78,7 @@ impl Maker {
         self.graph.input(&name, ty).expect("the name is fresh")
     }
 
-    fn state(&mut self, ty: Type) -> NodeId {
+    pub fn state(&mut self, ty: Type) -> NodeId {
         let name = self.name("scope/s");
         self.graph.state(&name, ty).expect("the name is fresh")
     }
@@ -118,7 +119,7 @@ impl Maker {
         (!all.is_empty()).then(|| *self.rng.pick(&all[late..]))
     }
 
-    fn any(&mut self, wanted: impl Fn(Type) -> bool) -> NodeId {
+    pub fn any(&mut self, wanted: impl Fn(Type) -> bool) -> NodeId {
         if let Some(id) = self.find(&wanted) {
             return id;
         }
@@ -132,7 +133,7 @@ impl Maker {
     }
 
     /// A value of this very type.
-    fn of_type(&mut self, ty: Type) -> NodeId {
+    pub fn of_type(&mut self, ty: Type) -> NodeId {
         if self.rng.chance(0.75)
             && let Some(id) = self.find(|t| t == ty)
         {
@@ -153,7 +154,7 @@ impl Maker {
     }
 
     fn step(&mut self) {
-        match self.rng.below(30) {
+        match self.rng.below(32) {
             0..=6 => self.unary(),
             7..=12 => self.binary(),
             13..=15 => self.reduce(),
@@ -166,6 +167,8 @@ impl Maker {
             26 => self.convert(),
             27 => self.random_or_constant(),
             28 => self.arg_reduce(),
+            29 => self.normalise(),
+            30 => self.meet_product(),
             _ => _ = self.source(),
         }
     }
@@ -256,62 +259,6 @@ impl Maker {
         let axis = *self.rng.pick(&axes);
         let extremum = *self.rng.pick(&[Extremum::Max, Extremum::Min]);
         self.graph.must(ArgReduce { extremum, axis }, &[x]);
-    }
-
-    /// A product large enough for a register tile, with transposes before and something after it.
-    fn matrix_product(&mut self) {
-        let dtype = if self.rng.chance(0.8) { DType::F32 } else { DType::F64 };
-        let extent = |m: &mut Maker| *m.rng.pick(&[4usize, 5, 7, 8, 11, 13, 16, 17]);
-        let (m, n, k) = (extent(self), extent(self), *self.rng.pick(&[7usize, 13, 17, 32, 41]));
-        let batch: Vec<usize> = if self.rng.chance(0.3) { vec![*self.rng.pick(&[1, 2, 3])] } else { vec![] };
-        let b = batch.len();
-        let mut sides = vec![];
-        for rows in [m, n] {
-            let swapped = self.rng.chance(0.5);
-            let dims =
-                if swapped { [&batch[..], &[k, rows]].concat() } else { [&batch[..], &[rows, k]].concat() };
-            let mut x = self.of_type(Type::new(dtype, Shape::new(&dims).expect("rank 3 at most")));
-            match self.rng.below(5) {
-                0 => x = self.graph.unary(Unary::Tanh, x),
-                1 => {
-                    let y = self.of_type(self.graph.ty(x));
-                    x = self.graph.plus(x, y);
-                }
-                _ => {}
-            }
-            let mut rank_order: Vec<usize> = (0..b + 2).collect();
-            let mut at = (b + usize::from(!swapped), 0);
-            if self.rng.chance(0.3) {
-                rank_order.reverse();
-                x = self.graph.transpose(x, &rank_order);
-                at = (b + 1 - at.0, b + 1);
-            }
-            sides.push((x, at));
-        }
-        let dims = |i: usize| if b == 0 { vec![] } else { vec![sides[i].1.1] };
-        let dot = Dot { batch: (dims(0), dims(1)), contract: (vec![sides[0].1.0], vec![sides[1].1.0]) };
-        let product = self.graph.must(dot, &[sides[0].0, sides[1].0]);
-        let ty = self.graph.ty(product);
-        match self.rng.below(4) {
-            0 => {
-                let last = ty.rank() - 1;
-                let bias = self.of_type(Type::new(dtype, [ty.shape[last]]));
-                let bias = self.graph.broadcast(bias, ty.shape, &[last]);
-                let sum = self.graph.plus(product, bias);
-                self.graph.unary(Unary::Tanh, sum);
-            }
-            1 => {
-                // An update of a state by a product, as training makes.
-                let state = self.state(ty);
-                let next = self.graph.minus(state, product);
-                self.graph.set_next(state, next).expect("the state is new");
-            }
-            2 => {
-                let other = self.of_type(ty);
-                self.graph.times(product, other);
-            }
-            _ => {}
-        }
     }
 
     /// Any dimensions, contracted and batched in any order.
