@@ -9,11 +9,14 @@ mod config;
 mod cost;
 mod error;
 mod example;
+mod extract;
+mod language;
 mod optimize;
 mod pattern;
 mod report;
 mod rule;
 mod rules;
+mod saturate;
 mod tier0;
 mod view;
 

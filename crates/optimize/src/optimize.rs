@@ -1,32 +1,118 @@
 //! The stages of optimisation one after the other.
 
-use bespoke_graph::Graph;
+use bespoke_graph::{Graph, NodeId, Operator};
+use bespoke_tensor::Type;
 
-use crate::{Config, Fired, OptimizeError, Report, cost, rule, tier0};
+use crate::{
+    Config, Finding, Fired, OptimizeError, Report, cost,
+    extract::{self, Choice, Choices},
+    rule,
+    saturate::{self, Saturated},
+    tier0,
+};
+
+/// Graphs of so many nodes or more are not searched: the e-graph would take longer than what it finds is worth.
+const SEARCHED_NODES: usize = 4000;
 
 /// Rewrites a graph into a cheaper equal one with the same inputs, states and outputs.
 ///
 /// # Errors
 /// [`OptimizeError`] if a rule breaks its promise.
 pub fn optimize(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
-    let (result, applied) = tier0::tier0(graph, config)?;
-    let fired = |counts: &[usize]| {
-        let rules = rule::all().iter().zip(counts).filter(|(_, n)| **n > 0);
-        rules.map(|(c, &times)| Fired { rule: c.rule.name, times }).collect()
-    };
+    let (mut result, applied) = tier0::tier0(graph, config)?;
+    if cost::graph(&result) > cost::graph(graph) {
+        result = tier0::compact(graph); // rules that are better alone may cost a node together
+    }
+    let rules = rule::all().iter().zip(&applied.rules).filter(|(_, n)| **n > 0);
     let tier0_cost = cost::graph(&result);
-    let report = Report {
-        nodes: [graph.len(), result.len()],
-        flops: [cost::graph_flops(graph), cost::graph_flops(&result)],
-        costs: [cost::graph(graph), tier0_cost, tier0_cost],
-        always: fired(&applied.rules),
+    let mut report = Report {
+        always: rules.map(|(c, &times)| Fired { rule: c.rule.name, times }).collect(),
         folded: applied.folded,
         ..Report::default()
     };
+    if config.egraph && result.len() >= SEARCHED_NODES {
+        report.skipped = Some(format!("{} nodes, of at most {SEARCHED_NODES}", result.len()));
+    } else if config.egraph {
+        result = search(&result, config, &mut report)?;
+    }
+    report.nodes = [graph.len(), result.len()];
+    report.flops = [cost::graph_flops(graph), cost::graph_flops(&result)];
+    report.costs = [cost::graph(graph), tier0_cost, cost::graph(&result)];
     debug_assert!(
         bespoke_graph::verify(&result).is_empty(),
         "{:?}\n{result}",
         bespoke_graph::verify(&result)
     );
     Ok((result, report))
+}
+
+/// The cheapest graph found by saturation.
+fn search(graph: &Graph, config: &Config, report: &mut Report) -> Result<Graph, OptimizeError> {
+    let saturated = saturate::saturate(graph, config)?;
+    let choices = Choices::new(graph, &saturated);
+    let (found, choice, candidates) = extract::extract(graph, &choices);
+    report.found = findings(graph, &saturated, &choices, &choice);
+    report.candidates = candidates;
+    report.saturation = Some(saturated.saturation);
+    // What has just come together may be simplified further; a result that is not cheaper is not worth a change.
+    let (tidy, _) = tier0::tier0(&found, config)?;
+    let best = if cost::graph(&tidy) <= cost::graph(&found) { tidy } else { tier0::compact(&found) };
+    let (was, is) = (cost::graph(graph), cost::graph(&best));
+    Ok(if is < was { best } else { graph.clone() })
+}
+
+fn node_flops(graph: &Graph, id: NodeId) -> f64 {
+    let node = graph.node(id);
+    let types: Vec<Type> = node.inputs.iter().map(|&i| graph.ty(i)).collect();
+    cost::flops(&node.op, &types, &node.ty)
+}
+
+/// The rewrites that are part of a choice, with the nodes of the graph that they replace.
+fn findings(graph: &Graph, saturated: &Saturated, choices: &Choices, choice: &Choice) -> Vec<Finding> {
+    let Some(order) = choices.order(choice) else { return vec![] };
+    let mut used = vec![false; choices.classes.len()];
+    let mut made: Vec<(u32, Vec<u32>)> = vec![];
+    for &class in &order {
+        used[class as usize] = true;
+        let origin = choices.node(choice, class).origin;
+        match made.iter_mut().find(|m| m.0 == origin) {
+            Some(group) => group.1.push(class),
+            None if origin > 0 => made.push((origin, vec![class])),
+            None => {}
+        }
+    }
+    let dense = |id: egg::Id| {
+        let id = saturated.egraph.find(id);
+        saturated.given.iter().position(|&g| saturated.egraph.find(g) == id)
+    };
+    // A node of the graph is replaced if its class is not used, or is computed in a new way.
+    let is_replaced = |id: NodeId| {
+        let class = choices.given[id.index()] as usize;
+        !used[class] || choices.node(choice, class as u32).origin > 0
+    };
+    let mut counted = vec![false; graph.len()];
+    let mut findings = vec![];
+    for (origin, classes) in made {
+        let application = saturated.applications[origin as usize - 1];
+        let mut before = vec![];
+        let mut stack: Vec<NodeId> = dense(application.class).map(|i| NodeId(i as u32)).into_iter().collect();
+        while let Some(id) = stack.pop() {
+            if is_replaced(id) && !std::mem::replace(&mut counted[id.index()], true) {
+                before.push(id);
+                stack.extend(graph.node(id).inputs.iter().rev());
+            }
+        }
+        before.sort_unstable();
+        let name = |id: &NodeId| format!("{id} {}", graph.node(*id).op.name());
+        let texts: Vec<String> = before.iter().map(name).collect();
+        let new = classes.iter().map(|&c| choices.node(choice, c));
+        findings.push(Finding {
+            rule: rule::all()[application.rule].rule.name,
+            before: if texts.is_empty() { "a new value".to_owned() } else { texts.join(", ") },
+            after: new.map(|n| n.op.name()).collect::<Vec<_>>().join(", "),
+            flops_before: before.iter().map(|&id| node_flops(graph, id)).sum(),
+            flops_after: classes.iter().map(|&c| choices.node(choice, c).flops).sum(),
+        });
+    }
+    findings
 }

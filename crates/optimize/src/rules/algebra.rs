@@ -1,12 +1,16 @@
 //! Identities of arithmetic: neutral elements, signs, constants brought together, powers, factoring.
 
-use bespoke_graph::op::{Binary, Unary};
+use bespoke_graph::{
+    Op,
+    op::{Binary, Unary},
+};
 use bespoke_tensor::{DType, Type};
 
 use super::is_float;
 use crate::{
     pattern::Match,
     rule::{Rule, rule},
+    view::{Children, Class, View, nodes},
 };
 
 /// Is `c` one number in all elements while `x` is not?
@@ -17,6 +21,14 @@ fn constant(m: &Match<'_>) -> bool {
 /// Are `c` and `d` one number in all elements while `x` is not?
 fn constants(m: &Match<'_>) -> bool {
     m.splat("d").is_some() && constant(m)
+}
+
+/// Is it a value repeated along new axes?
+fn is_repeated(view: &dyn View, class: Class) -> bool {
+    let elements = view.ty(class).elements();
+    let broadcast =
+        |(op, x): (&Op, Children)| matches!(op, Op::Broadcast(_)) && view.ty(x[0]).elements() < elements;
+    view.splat(class).is_none() && nodes(view, class).any(broadcast)
 }
 
 /// Is 1/c exact?
@@ -340,6 +352,16 @@ pub const RULES: &[Rule] = &[
             let c = e.fill(x, 0.25);
             let cx = e.graph.times(c, x);
             e.graph.times(y, cx)
+        }),
+    rule("algebra/constant-inward", "(mul (mul ?x ?y) ?c)", "(mul ?x (mul ?y ?c))")
+        .when(|m| m.splat("c").is_some() && is_repeated(m.view, m.class("y")))
+        .why("a constant is multiplied before its factor is repeated: w − x⊗(ηδ)")
+        .example(|e| {
+            let [m, n] = e.dims();
+            let (x, y) = (e.input([m, n]), e.input([n]));
+            let (wide, c) = (e.graph.broadcast(y, [m, n].into(), &[1]), e.fill(x, 0.25));
+            let xy = e.graph.times(wide, x);
+            e.graph.times(c, xy)
         }),
     rule("algebra/pow-one", "(pow ?x 1)", "?x").exact().always().why("C99").example(|e| {
         let x = e.matrix();

@@ -53,13 +53,11 @@ fn reduce_broadcast(view: &dyn View, class: Class, op: &Op, children: &Children)
     })
 }
 
-/// Along an axis of extent 1, nothing is combined.
+/// Along axes of extent 1, nothing is combined.
 fn reduce_unit(view: &dyn View, class: Class, op: &Op, children: &Children) -> Option<Term> {
     let Op::Reduce(r) = op else { return None };
     let shape = view.ty(children[0]).shape;
-    let axes: Vec<usize> = r.axes.iter().copied().filter(|&a| shape[a] != 1).collect();
-    (axes.len() < r.axes.len())
-        .then(|| Term::Class(children[0]).reduce(r.combine, axes).reshape(view.ty(class).shape))
+    r.axes.iter().all(|&a| shape[a] == 1).then(|| Term::Class(children[0]).reshape(view.ty(class).shape))
 }
 
 /// The smaller value, the result, is transposed.
@@ -146,8 +144,8 @@ pub const RULES: &[Rule] = &[
         .why("along an axis of extent 1 there is nothing to combine; a zero may lose its sign")
         .example(|e| {
             let [m, n] = e.dims();
-            let x = e.input([m, 1, n]);
-            e.graph.reduce(Combine::Max, x, &[1, 2])
+            let x = e.input([m, 1, n, 1]);
+            e.graph.reduce(Combine::Max, x, &[1, 3])
         }),
     function("reduction/transpose", &["reduce"], reduce_transpose)
         .always()

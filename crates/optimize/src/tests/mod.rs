@@ -1,5 +1,7 @@
 //! Tests of the whole crate.
 
+mod decisions;
+mod random;
 mod rules;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,172 @@
+//! Rewriting in the e-graph, within bounds that are counts.
+
+use bespoke_graph::{Graph, NodeId};
+use egg::{Id, Language};
+use rustc_hash::FxHashSet;
+
+use crate::{
+    Config, Fired, OptimizeError, Saturation, Stop,
+    language::{self, EGraph, ENode, Knowledge, Seen},
+    rule,
+    view::{self, KINDS, Term},
+};
+
+/// A rewrite sees this many levels below its root, so users this far above a changed class are tried again.
+const REACH: usize = 3;
+
+/// A rule applied at a class.
+#[derive(Clone, Copy, Debug)]
+pub struct Application {
+    /// The rule, by its position in [`rule::all`].
+    pub rule: usize,
+    /// The class as it was called then.
+    pub class: Id,
+}
+
+/// An e-graph with the graph that it came from.
+pub struct Saturated {
+    /// The e-graph, rebuilt.
+    pub egraph: EGraph,
+    /// The class of each node of the graph.
+    pub given: Vec<Id>,
+    /// The rewrites, numbered from 1 as in [`ENode::origin`].
+    pub applications: Vec<Application>,
+    /// How it went.
+    pub saturation: Saturation,
+}
+
+/// The graph's nodes as classes, each of one node.
+fn import(graph: &Graph) -> (EGraph, Vec<Id>) {
+    let mut egraph = EGraph::new(Knowledge::default());
+    let mut given: Vec<Id> = Vec::with_capacity(graph.len());
+    for id in graph.ids() {
+        let node = graph.node(id);
+        let children = node.inputs.iter().map(|i: &NodeId| given[i.index()]).collect();
+        given.push(language::add(&mut egraph, node.op.clone(), children).expect("the graph is well typed"));
+    }
+    egraph.rebuild();
+    (egraph, given)
+}
+
+/// Applies the rules that the configuration allows until nothing is new or a bound is reached.
+///
+/// # Errors
+/// [`OptimizeError`] if a rule breaks its promise.
+pub fn saturate(graph: &Graph, config: &Config) -> Result<Saturated, OptimizeError> {
+    let (mut egraph, given) = import(graph);
+    let allowed: Vec<usize> =
+        (0..rule::all().len()).filter(|&i| rule::all()[i].rule.rounding <= config.rounding).collect();
+    let mut by_kind = vec![vec![]; KINDS];
+    for &i in &allowed {
+        rule::all()[i].kinds.iter().for_each(|&k| by_kind[k as usize].push(i));
+    }
+    let bound = egraph.total_size().saturating_mul(config.growth.max(1));
+    let mut fired = vec![0; rule::all().len()];
+    let mut applications = vec![];
+    let mut dirty: Vec<Id> = egraph.classes().map(|c| c.id).collect();
+    dirty.sort_unstable();
+    let mut stop = Stop::Iterations;
+    let mut iterations = 0;
+    'rounds: while iterations < config.iterations {
+        let (matches, postponed) = search(&egraph, &dirty, &by_kind, config);
+        iterations += 1;
+        egraph.analysis.touched.clear();
+        let mut changed = false;
+        for (i, class, term) in matches {
+            let ill_typed = |message| OptimizeError::IllTyped { rule: rule::all()[i].rule.name, message };
+            applications.push(Application { rule: i, class });
+            egraph.analysis.origin = applications.len() as u32;
+            let new = language::add_term(&mut egraph, &term).map_err(ill_typed)?;
+            let (was, is) = (egraph[egraph.find(class)].data.ty, egraph[egraph.find(new)].data.ty);
+            if was != is {
+                return Err(ill_typed(format!("{was} became {is}")));
+            }
+            if egraph.union(class, new) {
+                fired[i] += 1;
+                changed = true;
+            }
+            if egraph.total_size() > bound {
+                egraph.rebuild();
+                stop = Stop::Growth;
+                break 'rounds;
+            }
+        }
+        egraph.rebuild();
+        sort_operands(&mut egraph);
+        if !changed && postponed.is_empty() {
+            stop = Stop::Saturated;
+            break;
+        }
+        dirty = above(&egraph, &postponed);
+    }
+    let fired = rule::all().iter().zip(&fired).filter(|(_, n)| **n > 0);
+    let fired = fired.map(|(c, &times)| Fired { rule: c.rule.name, times }).collect();
+    let (nodes, classes) = (egraph.total_size(), egraph.number_of_classes());
+    let saturation = Saturation { iterations, nodes, classes, stop, tried: allowed.len(), fired };
+    Ok(Saturated { egraph, given, applications, saturation })
+}
+
+type Matches = Vec<(usize, Id, Term)>;
+
+/// All matches at the `dirty` classes, and the classes where a rule had too many already.
+fn search(egraph: &EGraph, dirty: &[Id], by_kind: &[Vec<usize>], config: &Config) -> (Matches, Vec<Id>) {
+    let mut matches = vec![];
+    let mut postponed = vec![];
+    let mut counts = vec![0; rule::all().len()];
+    let seen = Seen(egraph);
+    for &id in dirty {
+        let mut kinds: Vec<u16> = egraph[id].nodes.iter().map(|n| n.kind).collect();
+        kinds.dedup(); // nodes are sorted
+        let mut rules: Vec<usize> = kinds.iter().flat_map(|&k| by_kind[k as usize].iter().copied()).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        for i in rules {
+            if counts[i] >= config.matches_per_rule {
+                postponed.push(id);
+                continue;
+            }
+            rule::all()[i].search(&seen, language::class(id), &mut |term| {
+                counts[i] += 1;
+                matches.push((i, id, term));
+                counts[i] < config.matches_per_rule
+            });
+        }
+    }
+    (matches, postponed)
+}
+
+/// The operands of commutative operators are kept sorted, but classes have new names after they are united.
+fn sort_operands(egraph: &mut EGraph) {
+    let mut same = vec![];
+    for class in egraph.classes() {
+        for node in &class.nodes {
+            let [a, b] = node.children() else { continue };
+            if a > b && view::is_commutative(egraph.analysis.op(node)) {
+                let sorted = ENode { children: [*b, *a].into_iter().collect(), ..node.clone() };
+                same.extend(
+                    egraph.lookup(sorted).filter(|&other| other != class.id).map(|other| (class.id, other)),
+                );
+            }
+        }
+    }
+    if !same.is_empty() {
+        for (a, b) in same {
+            egraph.union(a, b);
+        }
+        egraph.rebuild();
+    }
+}
+
+/// The classes that were touched, and those that use them within reach, sorted.
+fn above(egraph: &EGraph, postponed: &[Id]) -> Vec<Id> {
+    let mut all: FxHashSet<Id> = FxHashSet::default();
+    let mut level: Vec<Id> = egraph.analysis.touched.iter().map(|&c| egraph.find(c)).collect();
+    for _ in 0..=REACH {
+        level.retain(|&c| all.insert(c));
+        level = level.iter().flat_map(|&c| egraph[c].parents()).map(|p| egraph.find(p)).collect();
+    }
+    all.extend(postponed.iter().map(|&c| egraph.find(c)));
+    let mut all: Vec<Id> = all.into_iter().collect();
+    all.sort_unstable();
+    all
+}

@@ -1,0 +1,135 @@
+//! Random small graphs: optimised or not, they mean the same.
+
+use bespoke_graph::{Graph, NodeId, op::Binary, op::Dot, op::Unary};
+use bespoke_loops::Combine;
+use bespoke_tensor::{DType, Shape, Type};
+
+use super::{Random, difference, run, sources};
+use crate::{Config, cost, optimize};
+
+const GRAPHS: u64 = 400;
+
+/// A graph of `n` operators on f64 that keep values moderate.
+fn random_graph(random: &mut Random, n: usize) -> Graph {
+    let mut g = Graph::new();
+    let extents = [1, 2, 3];
+    for i in 0..3 {
+        let rank = random.below(3);
+        let dims: Vec<usize> = (0..rank).map(|_| extents[random.below(3)]).collect();
+        let ty = Type::new(DType::F64, Shape::new(&dims).unwrap());
+        if i == 2 { g.state("s", ty) } else { g.input(&format!("x{i}"), ty) }.unwrap();
+    }
+    while g.len() < n {
+        step(&mut g, random);
+    }
+    let last = NodeId(g.len() as u32 - 1);
+    g.set_output("last", last).unwrap();
+    let middle = NodeId(g.len() as u32 / 2);
+    g.set_output("middle", middle).unwrap();
+    g
+}
+
+fn step(g: &mut Graph, random: &mut Random) {
+    let x = NodeId(random.below(g.len()) as u32);
+    let ty = g.ty(x);
+    let rank = ty.rank();
+    let axes: Vec<usize> = (0..rank).filter(|_| random.below(2) == 0).collect();
+    let same: Vec<NodeId> = g.ids().filter(|&i| g.ty(i) == ty).collect();
+    let y = same[random.below(same.len())];
+    match random.below(12) {
+        0 | 1 => {
+            let functions = [Unary::Neg, Unary::Tanh, Unary::Sigmoid, Unary::Abs, Unary::Sin, Unary::Erf];
+            g.unary(functions[random.below(functions.len())], x);
+        }
+        2..=5 => {
+            let functions = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Max, Binary::Min];
+            g.binary(functions[random.below(functions.len())], x, y);
+        }
+        6 => {
+            let constants = [0.0, 1.0, -1.0, 2.0, 0.5, 3.0];
+            let c = g.fill(ty, constants[random.below(6)]);
+            let functions = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Max];
+            let f = functions[random.below(4)];
+            if random.below(2) == 0 {
+                g.binary(f, x, c)
+            } else {
+                g.binary(f, c, x)
+            };
+        }
+        7 if rank > 0 => {
+            let combine = [Combine::Sum, Combine::Max, Combine::Min][random.below(3)];
+            g.reduce(combine, x, &axes);
+        }
+        8 if rank > 1 => {
+            let mut permutation: Vec<usize> = (0..rank).collect();
+            permutation.swap(random.below(rank), random.below(rank));
+            g.transpose(x, &permutation);
+        }
+        9 if rank < 3 => {
+            let mut dims = ty.shape.to_vec();
+            let at = random.below(rank + 1);
+            dims.insert(at, 1 + random.below(3));
+            let axes: Vec<usize> = (0..=rank).filter(|&a| a != at).collect();
+            g.broadcast(x, Shape::new(&dims).unwrap(), &axes);
+        }
+        10 => {
+            let mut dims = ty.shape.to_vec();
+            if rank < 3 && random.below(2) == 0 {
+                dims.insert(random.below(rank + 1), 1);
+            } else {
+                dims.reverse();
+            }
+            g.reshape(x, Shape::new(&dims).unwrap());
+        }
+        11 => {
+            let y = NodeId(random.below(g.len()) as u32);
+            let other = g.ty(y);
+            if rank + other.rank() > 4 {
+                return;
+            }
+            let mut contract = (vec![], vec![]);
+            for a in 0..rank {
+                let fits = |b: &usize| ty.shape[a] == other.shape[*b] && !contract.1.contains(b);
+                if let Some(b) = (0..other.rank()).find(fits)
+                    && random.below(3) > 0
+                {
+                    contract.0.push(a);
+                    contract.1.push(b);
+                }
+            }
+            if rank + other.rank() - 2 * contract.0.len() <= 3 {
+                g.must(Dot { batch: (vec![], vec![]), contract }, &[x, y]);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn optimised_graphs_mean_the_same() {
+    for seed in 1..=GRAPHS {
+        let mut random = Random(seed * 0x9e37_79b9);
+        let size = 5 + random.below(35);
+        let graph = random_graph(&mut random, size);
+        let (result, report) =
+            optimize(&graph, &Config::default()).unwrap_or_else(|e| panic!("{e}\n{graph}"));
+        let violations = bespoke_graph::verify(&result);
+        assert!(violations.is_empty(), "{violations:?}\n{result}");
+        assert!(
+            cost::graph(&result) <= cost::graph(&graph) + 1e-6,
+            "graph {seed} is dearer:\n{graph}\n{result}\n{report}"
+        );
+        let values = sources(&graph, &mut Random(seed), false);
+        let (before, after) = (run(&graph, &values), run(&result, &values));
+        for (name, value) in &before.outputs {
+            // Sums of products can grow large and cancel.
+            if value.scalars().any(|v| v.to_f64().abs() > 1e6) {
+                continue;
+            }
+            let difference = difference(value, &after.outputs[name], 1e-6);
+            assert_eq!(difference, None, "graph {seed}, output {name}\n{graph}\n{result}\n{report}");
+        }
+        let again = optimize(&graph, &Config::default()).unwrap().0;
+        assert_eq!(again.to_string(), result.to_string(), "graph {seed} is optimised in two ways");
+    }
+}
