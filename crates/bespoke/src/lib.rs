@@ -9,10 +9,10 @@
 //! let g = Graph::new();
 //! let x = g.input("x", F32, [2]);
 //! g.output("y", (x * 2.0 + 1.0).tanh());
-//! let mut program = compile(&g.finish()?, &Config::default(), &mut |_| ())?;
+//! let mut program = g.compile()?;
 //! let outputs = program.run(&[("x", &Tensor::from_vec([2], vec![0.0f32, -0.5])?)])?;
 //! assert_eq!(outputs.get("y").unwrap().view::<f32>()?[1], 0.0);
-//! # Ok::<(), Error>(())
+//! # Ok::<(), bespoke::Error>(())
 //! ```
 
 pub use bespoke_autodiff as autodiff;
@@ -27,14 +27,14 @@ pub use bespoke_tensor as tensor;
 pub use bespoke_zoo as zoo;
 
 /// Any error of the crates below, for `main` and `?`.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
+pub use bespoke_nn::TrainError as Error;
 
 /// What most programs use.
 pub mod prelude {
     pub use bespoke_compiler::{Config, compile};
     pub use bespoke_data as data;
     pub use bespoke_nn::{
-        Adam, Bool, DType, Epochs, F32, F64, Graph, History, I32, I64, Init, Optimizer, Sgd, Trainer,
+        Adam, Bool, DType, Epochs, F32, F64, Graph, History, I32, I64, Init, Optimizer, Query, Sgd, Trainer,
         Training, U8, U32, Value,
     };
     pub use bespoke_runtime::Executable;

@@ -3,9 +3,10 @@
 use std::{fmt, panic::Location, path::PathBuf};
 
 use bespoke_compiler::CompileError;
+use bespoke_data::DataError;
 use bespoke_graph::GraphError;
 use bespoke_runtime::RunError;
-use bespoke_tensor::Type;
+use bespoke_tensor::{TensorError, Type};
 
 /// A mistake in a model, at a line of the user's program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +41,9 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
-/// Training, or the use of a trained model, went wrong.
-#[derive(Debug, thiserror::Error)]
+/// What can go wrong from a model to a trained one. `Debug` prints what `Display` does, so that a `main` that returns it
+/// ends with a readable message.
+#[derive(thiserror::Error)]
 pub enum TrainError {
     /// The model has a mistake.
     #[error(transparent)]
@@ -55,14 +57,26 @@ pub enum TrainError {
     /// The data do not fit the model.
     #[error("{0}")]
     Data(String),
+    /// The data are not sound by themselves, or could not be read.
+    #[error(transparent)]
+    Dataset(#[from] DataError),
+    /// A tensor could not be made or seen as wanted.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// An operator of a graph in the compiler's form was applied to what it does not take.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// What else a program reads or writes.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// The loss is no number any more.
     #[error(
-        "the loss is {loss} at step {step} (epoch {epoch}); the parameters are those from before that epoch. A smaller learning rate may help"
+        "the loss is {loss} at step {step} of epoch {epoch}; the parameters are those from before that epoch. A smaller learning rate may help"
     )]
     NotFinite {
         /// The loss.
         loss: f64,
-        /// The step, from 1.
+        /// The step of the epoch, from 1.
         step: usize,
         /// The epoch, from 1.
         epoch: usize,
@@ -97,4 +111,10 @@ pub enum TrainError {
         /// The file's.
         got: String,
     },
+}
+
+impl fmt::Debug for TrainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, panic::Location};
 use bespoke_graph::{self as ir, NodeId, Op};
 use bespoke_tensor::{DType, Scalar, Shape, Tensor, Type};
 
-use crate::{BuildError, Init, Value};
+use crate::{BuildError, Dims, Init, Value};
 
 /// A parameter of a model: a state with a start value, which training changes.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Parameter {
     pub ty: Type,
     /// How it starts.
     pub init: Init,
+    /// Does training change it? See [`Graph::freeze`].
+    pub trainable: bool,
 }
 
 /// A layer for the summary.
@@ -83,8 +85,9 @@ impl Graph {
 
     /// A named input.
     #[track_caller]
-    pub fn input<'g>(&'g self, name: &str, dtype: DType, shape: impl Into<Shape>) -> Value<'g> {
-        let (ty, location) = (Type::new(dtype, shape), Location::caller());
+    pub fn input<'g>(&'g self, name: &str, dtype: DType, shape: impl Dims) -> Value<'g> {
+        let Some(shape) = self.shape("input", shape) else { return self.spoiled() };
+        let (ty, location) = (Type { dtype, shape }, Location::caller());
         let mut inner = self.inner.borrow_mut();
         inner.graph.set_location(Some(location));
         let result = inner.graph.input(name, ty);
@@ -100,27 +103,24 @@ impl Graph {
         inner.graph.set_location(Some(location));
         let name = inner.scoped(name);
         let result = inner.graph.state(&name, start.ty());
-        inner.starts.push((name, start.clone()));
+        if result.is_ok() {
+            inner.starts.push((name, start.clone()));
+        }
         drop(inner);
         self.keep(result.map_err(BuildError::from), location)
     }
 
     /// A parameter: a state that training changes. Its name is put behind the scopes around.
     #[track_caller]
-    pub fn parameter<'g>(
-        &'g self,
-        name: &str,
-        dtype: DType,
-        shape: impl Into<Shape>,
-        init: Init,
-    ) -> Value<'g> {
-        let (ty, location) = (Type::new(dtype, shape), Location::caller());
+    pub fn parameter<'g>(&'g self, name: &str, dtype: DType, shape: impl Dims, init: Init) -> Value<'g> {
+        let Some(shape) = self.shape("parameter", shape) else { return self.spoiled() };
+        let (ty, location) = (Type { dtype, shape }, Location::caller());
         let mut inner = self.inner.borrow_mut();
         inner.graph.set_location(Some(location));
         let name = inner.scoped(name);
         let result = inner.graph.state(&name, ty);
         if let Ok(node) = result {
-            inner.parameters.push(Parameter { name, node, ty, init });
+            inner.parameters.push(Parameter { name, node, ty, init, trainable: true });
         }
         drop(inner);
         self.keep(result.map_err(BuildError::from), location)
@@ -136,6 +136,36 @@ impl Graph {
     #[track_caller]
     pub fn tensor<'g>(&'g self, value: &Tensor) -> Value<'g> {
         self.apply("constant", ir::op::Constant { value: value.clone() }.into(), &[])
+    }
+
+    /// A constant with every element the same.
+    #[track_caller]
+    pub fn full<'g>(&'g self, dtype: DType, shape: impl Dims, value: f64) -> Value<'g> {
+        let Some(shape) = self.shape("full", shape) else { return self.spoiled() };
+        self.constant(Scalar::from_f64(dtype, value)).broadcast_to(shape)
+    }
+
+    /// The positions 0, 1, 2 … along an axis, repeated along the others.
+    #[track_caller]
+    pub fn iota<'g>(&'g self, dtype: DType, shape: impl Dims, axis: usize) -> Value<'g> {
+        let Some(shape) = self.shape("iota", shape) else { return self.spoiled() };
+        self.apply("iota", ir::op::Iota { ty: Type { dtype, shape }, axis }.into(), &[])
+    }
+
+    /// Keeps training from changing the parameters whose names start so: `encoder/` for a whole scope. A name that no
+    /// parameter has is a mistake.
+    #[track_caller]
+    pub fn freeze(&self, prefix: &str) {
+        let mut inner = self.inner.borrow_mut();
+        let mut frozen = 0;
+        for parameter in inner.parameters.iter_mut().filter(|p| p.name.starts_with(prefix)) {
+            parameter.trainable = false;
+            frozen += 1;
+        }
+        drop(inner);
+        if frozen == 0 {
+            self.refuse(format!("freeze: no parameter's name starts with `{prefix}`"));
+        }
     }
 
     /// Runs `f` in a scope: parameters within are named `name/…`. Numbered when the name is used again in the same scope
@@ -163,7 +193,7 @@ impl Graph {
     #[track_caller]
     pub fn output(&self, name: &str, value: Value<'_>) {
         let location = Location::caller();
-        let Some(id) = value.id else { return };
+        let Some(id) = self.own(&[value]).map(|ids| ids[0]) else { return };
         let result = self.inner.borrow_mut().graph.set_output(name, id);
         if let Err(error) = result {
             self.fail(BuildError::new(location, error.to_string()));
@@ -174,7 +204,10 @@ impl Graph {
     #[track_caller]
     pub fn set_next(&self, state: Value<'_>, next: Value<'_>) {
         let location = Location::caller();
-        let (Some(state), Some(next)) = (state.id, next.id) else { return };
+        let Some([state, next]) = self.own(&[state, next]).and_then(|ids| <[NodeId; 2]>::try_from(ids).ok())
+        else {
+            return;
+        };
         let result = self.inner.borrow_mut().graph.set_next(state, next);
         if let Err(error) = result {
             self.fail(BuildError::new(location, error.to_string()));
@@ -185,9 +218,9 @@ impl Graph {
     #[track_caller]
     pub fn grad<'g>(&'g self, loss: Value<'g>, wrt: &[Value<'g>]) -> Vec<Value<'g>> {
         let location = Location::caller();
-        let poisoned = || wrt.iter().map(|_| Value { graph: self, id: None }).collect();
-        let ids: Option<Vec<NodeId>> = wrt.iter().map(|v| v.id).collect();
-        let (Some(loss), Some(ids)) = (loss.id, ids) else { return poisoned() };
+        let poisoned = || wrt.iter().map(|_| self.spoiled()).collect();
+        let (Some(of), Some(ids)) = (self.own(&[loss]), self.own(wrt)) else { return poisoned() };
+        let loss = of[0];
         let result = bespoke_autodiff::grad(&mut self.inner.borrow_mut().graph, loss, &ids);
         match result {
             Ok(gradients) => gradients.into_iter().map(|id| Value { graph: self, id: Some(id) }).collect(),
@@ -227,8 +260,7 @@ impl Graph {
     #[track_caller]
     pub(crate) fn apply<'g>(&'g self, what: &str, op: Op, inputs: &[Value<'g>]) -> Value<'g> {
         let location = Location::caller();
-        let ids: Option<Vec<NodeId>> = inputs.iter().map(|v| v.id).collect();
-        let Some(ids) = ids else { return Value { graph: self, id: None } };
+        let Some(ids) = self.own(inputs) else { return self.spoiled() };
         let mut inner = self.inner.borrow_mut();
         inner.graph.set_location(Some(location));
         let result = inner.graph.add(op, &ids);
@@ -259,6 +291,33 @@ impl Graph {
         Value { graph: self, id }
     }
 
+    /// The nodes of values; none if one came of a mistake or, which is one, is of another graph.
+    #[track_caller]
+    fn own(&self, values: &[Value<'_>]) -> Option<Vec<NodeId>> {
+        if values.iter().any(|v| !std::ptr::eq(v.graph, self)) {
+            self.refuse("a value of another graph; build all of a model with one".to_owned());
+            return None;
+        }
+        values.iter().map(|v| v.id).collect()
+    }
+
+    /// What is given as a shape, or none and the error kept.
+    #[track_caller]
+    pub(crate) fn shape(&self, what: &str, shape: impl Dims) -> Option<Shape> {
+        match shape.dims() {
+            Ok(shape) => Some(shape),
+            Err(error) => {
+                self.refuse(format!("{what}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// A value that spoils what uses it.
+    pub(crate) fn spoiled(&self) -> Value<'_> {
+        Value { graph: self, id: None }
+    }
+
     /// Keeps the first error.
     pub(crate) fn fail(&self, error: BuildError) {
         self.inner.borrow_mut().error.get_or_insert(error);
@@ -268,7 +327,7 @@ impl Graph {
     #[track_caller]
     pub(crate) fn refuse(&self, message: String) -> Value<'_> {
         self.fail(BuildError::new(Location::caller(), message));
-        Value { graph: self, id: None }
+        self.spoiled()
     }
 }
 

@@ -18,8 +18,12 @@ pub enum Init {
     GlorotNormal,
     /// Uniform within ± √(6 / fan_in) (He et al. 2015), for ReLU.
     HeUniform,
-    /// Normal with standard deviation √(2 / fan_in).
+    /// Normal with standard deviation √(2 / fan_in): drawn / √(fan_in / 2).
     HeNormal,
+    /// Uniform within ± √(3 / fan_in) (LeCun et al. 1998).
+    LecunUniform,
+    /// Normal with standard deviation √(1 / fan_in): drawn / √fan_in, which many call Xavier's.
+    LecunNormal,
 }
 
 impl Init {
@@ -53,6 +57,8 @@ impl Init {
             Init::GlorotNormal => normal((2.0 / (fan_in + fan_out)).sqrt()),
             Init::HeUniform => uniform((6.0 / fan_in).sqrt()),
             Init::HeNormal => normal((2.0 / fan_in).sqrt()),
+            Init::LecunUniform => uniform((3.0 / fan_in).sqrt()),
+            Init::LecunNormal => normal((1.0 / fan_in).sqrt()),
         }
     }
 }

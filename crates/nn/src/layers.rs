@@ -85,10 +85,15 @@ impl<'g> Value<'g> {
     /// The greatest of several dense layers, unit by unit (Goodfellow et al. 2013).
     #[track_caller]
     pub fn maxout(self, units: usize, pieces: usize) -> Value<'g> {
+        if pieces == 0 {
+            return self.graph.refuse("maxout: expected at least one piece".to_owned());
+        }
+        self.graph.push_scope("maxout", true);
         let mut best = self.dense(units);
         for _ in 1..pieces {
             best = best.maximum(self.dense(units));
         }
+        self.graph.inner.borrow_mut().scope.pop();
         best
     }
 

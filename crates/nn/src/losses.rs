@@ -24,10 +24,12 @@ impl<'g> Value<'g> {
     }
 
     /// Binary cross-entropy of logits and targets within [0, 1], element by element:
-    /// max(x, 0) − x·t + log(1 + e^(−|x|)).
+    /// max(x, 0) − x·t + log(1 + e^(−|x|)), stable for any finite logits.
     #[track_caller]
     pub fn binary_cross_entropy(self, targets: Value<'g>) -> Value<'g> {
-        self.softplus() - self * targets
+        // Each side is exact where it is used, far out too, and both have the same slope at 0.
+        let (above, below) = (self * (1.0 - targets) + (-self).softplus(), self.softplus() - self * targets);
+        self.gt(0.0).select(above, below)
     }
 
     /// (self − other)², element by element; its mean is the mean squared error.
@@ -47,6 +49,12 @@ impl<'g> Value<'g> {
     #[track_caller]
     pub fn mse(self, other: Value<'g>) -> Value<'g> {
         self.squared_error(other).mean()
+    }
+
+    /// Σ |self|, the L₁ norm.
+    #[track_caller]
+    pub fn l1_norm(self) -> Value<'g> {
+        self.abs().sum()
     }
 
     /// Σ self², the squared L₂ norm.

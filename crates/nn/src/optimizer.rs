@@ -155,16 +155,17 @@ impl Optimizer for Adam {
     }
 }
 
-/// Appends gradients of the loss and the optimiser's update of all parameters to the graph.
+/// Appends gradients of the loss and the optimiser's update of all parameters that training changes.
 ///
 /// # Errors
 /// The first mistake that was made in building the graph, or that the loss has no gradient.
+#[track_caller]
 pub(crate) fn append(graph: &Graph, loss: Value<'_>, optimizer: &dyn Optimizer) -> Result<(), BuildError> {
     graph.finish()?;
-    let parameters = graph.parameters();
+    let parameters: Vec<Parameter> = graph.parameters().into_iter().filter(|p| p.trainable).collect();
     let handles: Vec<Value<'_>> = parameters.iter().map(|p| Value { graph, id: Some(p.node) }).collect();
-    let loss = Value { graph, id: loss.id };
-    let gradients = graph.grad(loss, &handles);
+    let gradients = graph.grad(Value { graph, id: loss.id }, &handles);
+    graph.finish()?;
     let all: Vec<_> =
         parameters.into_iter().zip(handles).zip(gradients).map(|((p, w), g)| (p, w, g)).collect();
     optimizer.update(graph, &all);

@@ -38,17 +38,15 @@ impl Progress {
         Progress { bar, start: Instant::now(), epochs, samples: steps * batch, batch, steps, terminal }
     }
 
-    /// After a step: `sums` are over the epoch's steps so far.
-    pub fn step(&self, epoch: usize, sums: &[(String, f64)], steps: usize) {
-        // Ten times a second is often enough, and costs nothing.
+    /// After a step: `means` are over the epoch's steps so far.
+    pub fn step(&self, epoch: usize, means: &[(String, f64)], steps: usize) {
         self.bar.inc(1);
-        if self.terminal && (steps % 16 == 0 || steps == self.steps) {
+        // A text a few times a second is enough.
+        if self.terminal && (steps.is_multiple_of(16) || steps == self.steps) {
             let done = ((epoch - 1) * self.steps + steps) * self.batch;
             let rate = done as f64 / self.start.elapsed().max(Duration::from_millis(1)).as_secs_f64();
-            let values: Vec<String> = sums
-                .iter()
-                .map(|(name, sum)| format!("{name} {}", figure(name, sum / steps as f64)))
-                .collect();
+            let values: Vec<String> =
+                means.iter().map(|(name, mean)| format!("{name} {}", figure(name, *mean))).collect();
             self.bar.set_prefix(format!("epoch {epoch}/{}", self.epochs));
             self.bar.set_message(format!("{}  {rate:.0} samples/s", values.join("  ")));
         }
@@ -65,9 +63,6 @@ impl Progress {
             text(epoch.held_out)
         );
         self.note(&line);
-        if epoch.number == self.epochs {
-            self.bar.finish_and_clear();
-        }
     }
 
     /// A line above the bar.
@@ -77,6 +72,12 @@ impl Progress {
         } else {
             eprintln!("{line}");
         }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }
 

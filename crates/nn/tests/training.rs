@@ -9,11 +9,11 @@ use bespoke_tensor::{Scalar, Tensor, Type};
 /// Points on two rings: class 0 inside, class 1 outside.
 fn rings(n: usize) -> Dataset {
     let at = |i: usize| {
-        let (angle, radius) = (i as f64 * 2.399, if i % 2 == 0 { 0.5 } else { 1.5 });
+        let (angle, radius) = (i as f64 * 2.399, if i.is_multiple_of(2) { 0.5 } else { 1.5 });
         (radius * angle.cos(), radius * angle.sin())
     };
     let x = Tensor::from_fn(Type::new(F32, [n, 2]), |i| {
-        Scalar::F64(if i % 2 == 0 { at(i / 2).0 } else { at(i / 2).1 })
+        Scalar::F64(if i.is_multiple_of(2) { at(i / 2).0 } else { at(i / 2).1 })
     });
     let y = Tensor::from_fn(Type::new(I32, [n]), |i| Scalar::I64((i % 2) as i64));
     Dataset::new("rings", x, y, 2).unwrap()
@@ -104,7 +104,7 @@ fn data_that_do_not_fit_are_refused() {
     let labels = Tensor::full([32], 7i32);
     let foreign = Dataset::new("foreign", Tensor::zeros(Type::new(F32, [32, 2])), labels, 10).unwrap();
     let error = t.fit(&foreign, &foreign, Epochs(1)).unwrap_err().to_string();
-    assert_eq!(error, "input `y`: element 0 is 7, expected 0 to 1");
+    assert_eq!(error, "foreign: label 7 at index 0; the model expects labels from 0 to 1");
     let few = rings(5);
     let error = t.fit(&few, &few, Epochs(1)).unwrap_err().to_string();
     assert_eq!(error, "rings: 5 rows do not fill a batch of 16");
@@ -135,7 +135,7 @@ fn mistakes_are_reported_with_their_line() {
             |g| {
                 g.input("a", F32, [2, 3]).matmul(g.input("b", F32, [2, 3]));
             },
-            "matmul(f32[2,3], f32[2,3]): contracted dimensions differ",
+            "matmul: f32[2,3] and f32[2,3]: 3 columns do not meet 2 rows",
         ),
         (
             |g| {
@@ -202,8 +202,8 @@ fn losses_are_stable_for_extreme_logits() {
 
 #[test]
 fn activations_have_the_values_and_slopes_of_their_formulas() {
-    type Function = fn(Value<'_>) -> Value<'_>;
-    let cases: [(&str, Function, fn(f64) -> f64); 7] = [
+    type Case = (&'static str, fn(Value<'_>) -> Value<'_>, fn(f64) -> f64);
+    let cases: [Case; 7] = [
         ("relu", |x| x.relu(), |x| x.max(0.0)),
         ("leaky", |x| x.leaky_relu(0.1), |x| x.max(0.1 * x)),
         ("sigmoid", |x| x.sigmoid_slope(2.0), |x| 1.0 / (1.0 + (-2.0 * x).exp())),

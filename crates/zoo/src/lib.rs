@@ -72,7 +72,8 @@ impl Architecture {
         let graph = Graph::new();
         let parts = self.build(&graph, batch);
         let forward = with_outputs(&graph.finish()?, &[("output", parts.output), ("loss", parts.loss)]);
-        let query = without_labels(&forward);
+        // The loss and its labels vanish.
+        let query = bespoke_nn::live_part(&with_outputs(&forward, &[("output", parts.output)]));
         let mut backward = forward.clone();
         let parameters = graph.parameters();
         let wrt: Vec<NodeId> = parameters.iter().map(|p| p.node).collect();
@@ -104,28 +105,6 @@ fn with_outputs(graph: &Ir, outputs: &[(&str, Value<'_>)]) -> Ir {
         }
     }
     graph
-}
-
-/// What the output needs, and nothing else: a loss and its labels vanish.
-fn without_labels(forward: &Ir) -> Ir {
-    let mut query = forward.clone();
-    let output = query.output("output").expect("every model has an output");
-    query.clear_outputs();
-    query.set_output("output", output).expect("the only output");
-    let live = query.live();
-    let mut result = Ir::new();
-    let mut new: Vec<Option<NodeId>> = vec![None; query.len()];
-    for id in query.ids().filter(|id| live[id.index()]) {
-        let node = query.node(id);
-        let inputs: Vec<NodeId> = node.inputs.iter().filter_map(|i| new[i.index()]).collect();
-        new[id.index()] = Some(match &node.op {
-            bespoke_graph::Op::Input(i) => result.input(&i.name, i.ty).expect("names differ"),
-            bespoke_graph::Op::StateRead(s) => result.state(&s.name, s.ty).expect("names differ"),
-            op => result.must(op.clone(), &inputs),
-        });
-    }
-    result.set_output("output", new[output.index()].expect("it is live")).expect("the only output");
-    result
 }
 
 /// Reproducible values for the inputs of a graph: noise of ±1, labels below 10.

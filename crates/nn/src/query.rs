@@ -1,0 +1,95 @@
+//! Compiled graphs without a trainer.
+
+use std::path::Path;
+
+use bespoke_compiler::{Config, compile};
+use bespoke_runtime::{Executable, Outputs};
+use bespoke_tensor::{Tensor, Type};
+
+use crate::{Graph, TrainError, checkpoint, live_part};
+
+/// A compiled graph with its states: what a trained model is asked with, or a training step of the user's own.
+///
+/// ```
+/// use bespoke_nn::{F32, Graph};
+/// use bespoke_tensor::Tensor;
+///
+/// let g = Graph::new();
+/// let image = g.input("image", F32, [1, 4]);
+/// g.output("class", image.dense(3).argmax(-1));
+/// let mut query = g.compile()?;
+/// // query.load("digits.safetensors")?;
+/// let outputs = query.run(&[("image", &Tensor::full([1, 4], 0.5f32))])?;
+/// assert!(outputs.get("class").unwrap().view::<i32>()?[0] < 3);
+/// # Ok::<(), bespoke_nn::TrainError>(())
+/// ```
+pub struct Query {
+    executable: Executable,
+    parameters: Vec<(String, Type)>,
+}
+
+impl Graph {
+    /// Compiles what the outputs and next states need, with all parameters and states at their start.
+    ///
+    /// # Errors
+    /// [`TrainError`] with the first mistake made in building the graph, or the stage that failed.
+    pub fn compile(&self) -> Result<Query, TrainError> {
+        self.compile_with(&Config::default())
+    }
+
+    /// [`Graph::compile`] with other choices for the compiler.
+    ///
+    /// # Errors
+    /// Those of [`Graph::compile`].
+    pub fn compile_with(&self, config: &Config) -> Result<Query, TrainError> {
+        let graph = live_part(&self.finish()?);
+        let mut executable = compile(&graph, config, &mut |_| ())?;
+        let known = |name: &str| graph.states().iter().any(|s| s.name == name);
+        for (name, value) in self.start_values().iter().filter(|v| known(&v.0)) {
+            executable.set_state(name, value)?;
+        }
+        let parameters = self.parameters().into_iter().filter(|p| known(&p.name));
+        Ok(Query { executable, parameters: parameters.map(|p| (p.name, p.ty)).collect() })
+    }
+}
+
+impl Query {
+    /// Runs it: computes the outputs, advances the states that have a next value.
+    ///
+    /// # Errors
+    /// [`TrainError::Run`] if an input is missing, unknown, of another type, or an index out of range.
+    pub fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Outputs, TrainError> {
+        Ok(self.executable.run(inputs)?)
+    }
+
+    /// Loads the parameters that it needs from a safetensors file, such as
+    /// [`Training::save`](crate::Training::save) writes. Nothing changes if one is missing or of another type.
+    ///
+    /// # Errors
+    /// [`TrainError`] if the file cannot be read, is damaged, or does not fit the model.
+    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), TrainError> {
+        for (name, value) in checkpoint::load(path.as_ref(), &self.parameters)? {
+            self.executable.set_state(&name, &value)?;
+        }
+        Ok(())
+    }
+
+    /// Saves its parameters as safetensors, beside the file first: it is whole or as it was.
+    ///
+    /// # Errors
+    /// [`TrainError::File`] if it cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), TrainError> {
+        checkpoint::save(path.as_ref(), &self.parameters())
+    }
+
+    /// The parameters by name.
+    pub fn parameters(&self) -> Vec<(String, Tensor)> {
+        let value = |name: &str| self.executable.state(name).expect("every parameter is a state");
+        self.parameters.iter().map(|(name, _)| (name.clone(), value(name))).collect()
+    }
+
+    /// The program, to look into, and to read and set its states.
+    pub fn executable(&mut self) -> &mut Executable {
+        &mut self.executable
+    }
+}
