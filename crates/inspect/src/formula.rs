@@ -129,23 +129,28 @@ impl Printer<'_> {
             Op::Binary(Binary::Mul) if node.inputs[0] == node.inputs[1] => {
                 (format!("{}²", operand(0, Level::Atom)), Level::Prefix)
             }
+            Op::Binary(Binary::Mul) => {
+                let mut factors = vec![];
+                self.factors(id, &mut factors);
+                // As people write them: numbers, the learning rate, errors, the rest as it comes.
+                factors.sort_by_key(|f: &String| match f.chars().next() {
+                    Some('0'..='9' | '½' | '−') => 0,
+                    Some('η') => 1,
+                    Some('δ' | 's') if f.chars().nth(1).is_none_or(|c| ('₀'..='₉').contains(&c)) => 2,
+                    _ => 3,
+                });
+                (factors.join("·"), Level::Product)
+            }
             Op::Binary(f) => {
                 // The right operand of a difference or quotient must hold together more tightly.
                 let (symbol, level, right) = match f {
                     Binary::Add => ("+", Level::Sum, Level::Sum),
                     Binary::Sub => ("−", Level::Sum, Level::Product),
-                    Binary::Mul => ("·", Level::Product, Level::Product),
                     Binary::Div => ("/", Level::Product, Level::Prefix),
                     _ => return self.other(*f, &operand, call(node.op.name())),
                 };
                 let space = if level == Level::Sum { " " } else { "" };
-                // Constant factors come first.
-                let (a, b) = (operand(0, level), operand(1, right));
-                let swap = *f == Binary::Mul
-                    && self.is_constant(node.inputs[1])
-                    && !self.is_constant(node.inputs[0]);
-                let (a, b) = if swap { (operand(1, level), operand(0, right)) } else { (a, b) };
-                (format!("{a}{space}{symbol}{space}{b}"), level)
+                (format!("{}{space}{symbol}{space}{}", operand(0, level), operand(1, right)), level)
             }
             Op::Reduce(reduce) => {
                 let symbol = match reduce.combine {
@@ -192,11 +197,24 @@ impl Printer<'_> {
         (format!("[{} {symbol} {}]", operand(0, Level::Sum), operand(1, Level::Sum)), Level::Atom)
     }
 
-    fn is_constant(&self, id: NodeId) -> bool {
-        match &self.graph.node(id).op {
-            Op::Constant(_) => true,
-            Op::Broadcast(_) | Op::Reshape(_) => self.is_constant(self.graph.node(id).inputs[0]),
-            _ => false,
+    /// The factors of a product, and of the products in it that have no name.
+    fn factors(&self, id: NodeId, factors: &mut Vec<String>) {
+        let node = self.graph.node(id);
+        for &input in &node.inputs {
+            let mut inner = input;
+            while self.names[inner.index()].is_none()
+                && matches!(self.graph.node(inner).op, Op::Broadcast(_) | Op::Reshape(_) | Op::Convert(_))
+            {
+                inner = self.graph.node(inner).inputs[0];
+            }
+            let nested = &self.graph.node(inner);
+            let product =
+                matches!(nested.op, Op::Binary(Binary::Mul)) && nested.inputs[0] != nested.inputs[1];
+            if product && self.names[inner.index()].is_none() {
+                self.factors(inner, factors);
+            } else {
+                factors.push(self.text(input, Level::Prefix));
+            }
         }
     }
 }
