@@ -1,0 +1,224 @@
+//! The program as users and scripts meet it: texts, files, exit codes.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use bespoke_tensor::{
+    Tensor,
+    npy::{read_npy, write_npy},
+};
+
+fn bespoke(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bespoke")).args(arguments).output().unwrap()
+}
+
+/// Standard output of a success.
+fn text(arguments: &[&str]) -> String {
+    let output = bespoke(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Standard error of a failure of the program's own.
+fn failure(arguments: &[&str]) -> String {
+    let output = bespoke(arguments);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+    errors
+}
+
+const SQUARE: &str = r#"graph {
+  %0 = input {name="x"} : f32[2]
+  %1 = state {name="sum"} : f32[2]
+  %2 = mul %0, %0 : f32[2]
+  %3 = mul %2, %0 : f32[2]
+  %4 = reduce_sum %3 {axes=[0]} : f32[]
+  %5 = add %1, %0 : f32[2]
+  output "cubes" = %4
+  next "sum" = %5
+}
+"#;
+
+/// A folder with a graph and a value for its input.
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("g.ir"), SQUARE).unwrap();
+    write_npy(dir.path().join("x.npy"), &Tensor::from_vec([2], vec![1.0f32, -2.0]).unwrap()).unwrap();
+    dir
+}
+
+fn path(dir: &Path, name: &str) -> String {
+    dir.join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn models_and_stages_are_shown() {
+    assert_eq!(text(&["models"]), "linear\nmlp\n");
+    assert!(text(&["summary", "mlp"]).ends_with("parameters: 535,818\n"));
+    for stage in ["graph", "backward", "optimized", "lowered", "clif", "asm", "memory"] {
+        assert!(text(&["inspect", "linear", "--stage", stage]).len() > 100, "{stage}");
+    }
+    assert!(text(&["inspect", "linear", "--stage", "backward"]).contains("// w ← w − η·δ·x\n"));
+    // Graph stages are texts that the program reads.
+    let dir = tempfile::tempdir().unwrap();
+    let file = path(dir.path(), "linear.ir");
+    for stage in ["graph", "backward", "optimized"] {
+        std::fs::write(&file, text(&["inspect", "linear", "--stage", stage])).unwrap();
+        assert!(text(&["inspect", &file]).starts_with("graph {"), "{stage}");
+    }
+}
+
+#[test]
+fn a_graph_runs_in_every_way_alike() {
+    let dir = folder();
+    let (g, x) = (path(dir.path(), "g.ir"), format!("x={}", path(dir.path(), "x.npy")));
+    for (i, flags) in [&[][..], &["--no-optimize"], &["--eval"], &["--threads", "1"]].iter().enumerate() {
+        let out = path(dir.path(), &format!("out{i}/deep"));
+        let all = [&["run", &g, "--input", &x, "--output", &out][..], flags].concat();
+        assert_eq!(text(&all), "cubes: f32[]\nsum: f32[2]\n");
+        let read = |name: &str| read_npy(Path::new(&out).join(name)).unwrap();
+        assert_eq!(read("cubes.npy"), Tensor::scalar(-7.0f32));
+        assert_eq!(read("sum.npy"), Tensor::from_vec([2], vec![1.0f32, -2.0]).unwrap());
+    }
+}
+
+#[test]
+fn gradients_of_any_order_are_graphs_again() {
+    let dir = folder();
+    let first = path(dir.path(), "first.ir");
+    std::fs::write(&first, text(&["grad", &path(dir.path(), "g.ir"), "--of", "cubes", "--wrt", "x"]))
+        .unwrap();
+    let x = format!("x={}", path(dir.path(), "x.npy"));
+    let out = path(dir.path(), "out");
+    text(&["run", &first, "--input", &x, "--output", &out]);
+    // d/dx Σx³ = 3x²
+    assert_eq!(
+        read_npy(Path::new(&out).join("d_x.npy")).unwrap(),
+        Tensor::from_vec([2], vec![3.0f32, 12.0]).unwrap()
+    );
+    let message = failure(&["grad", &first, "--of", "d_x", "--wrt", "x"]);
+    assert!(message.contains("expected a loss of one float, got f32[2]"), "{message}");
+    // A second order: of the first gradient's sum.
+    let mut lines: Vec<String> =
+        std::fs::read_to_string(&first).unwrap().lines().map(str::to_owned).collect();
+    let gradient = lines.iter().find_map(|l| l.trim().strip_prefix("output \"d_x\" = ")).unwrap().to_owned();
+    let at = lines.iter().position(|l| l.contains("output")).unwrap();
+    lines.insert(at, format!("  %99 = reduce_sum {gradient} {{axes=[0]}} : f32[]\n  output \"s\" = %99"));
+    std::fs::write(&first, lines.join("\n")).unwrap();
+    let second = path(dir.path(), "second.ir");
+    std::fs::write(&second, text(&["grad", &first, "--of", "s", "--wrt", "x"])).unwrap();
+    text(&["run", &second, "--input", &x, "--output", &out]);
+    // Σ3x² → 6x
+    assert_eq!(
+        read_npy(Path::new(&out).join("d_d_x.npy")).unwrap(),
+        Tensor::from_vec([2], vec![6.0f32, -12.0]).unwrap()
+    );
+}
+
+#[test]
+fn bench_prints_one_object_with_all_keys() {
+    for mode in [&["--steps", "3"][..], &["--query", "--steps", "3"], &["--compile-only"]] {
+        let json =
+            text(&[&["bench", "linear", "--batch", "4", "--threads", "1", "--json"][..], mode].concat());
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        for key in [
+            "model",
+            "batch",
+            "threads",
+            "mode",
+            "compile_ms",
+            "step_ms",
+            "samples_per_s",
+            "flop",
+            "arena_bytes",
+            "code_bytes",
+            "kernels",
+        ] {
+            assert!(value.get(key).is_some(), "{key}: {json}");
+        }
+        assert!(value["compile_ms"]["total"].as_f64().unwrap() > 0.0);
+        if mode[0] != "--compile-only" {
+            assert_eq!(value["step_ms"]["runs"], 3);
+            assert!(
+                value["step_ms"]["median"].as_f64().unwrap() >= value["step_ms"]["min"].as_f64().unwrap()
+            );
+        }
+    }
+}
+
+#[test]
+fn mistakes_are_named_and_exit_with_1() {
+    let dir = folder();
+    let at = |name: &str| path(dir.path(), name);
+    let (g, x, out) = (at("g.ir"), format!("x={}", at("x.npy")), at("out"));
+    let run = |extra: &[&str]| failure(&[&["run", &g, "--output", &out][..], extra].concat());
+    assert_eq!(
+        failure(&["summary", "resnet"]),
+        "bespoke: there is no model `resnet`; the models are linear, mlp\n"
+    );
+    assert!(failure(&["inspect", "nothing.ir"]).contains("nothing.ir: No such file"));
+    assert!(run(&[]).contains("input `x` (f32[2]) is missing"));
+    assert!(run(&["--eval"]).contains("input `x` of type f32[2] has no value"));
+    assert!(
+        run(&["--input", &format!("y={}", at("x.npy"))])
+            .contains("there is no input or state `y`; there are x, sum")
+    );
+    write_npy(at("wide.npy"), &Tensor::from_vec([3], vec![0.0f32; 3]).unwrap()).unwrap();
+    assert!(run(&["--input", &format!("x={}", at("wide.npy"))]).contains("input `x`: expected f32[2]"));
+    write_npy(at("double.npy"), &Tensor::from_vec([2], vec![0.0f64; 2]).unwrap()).unwrap();
+    assert!(run(&["--input", &format!("x={}", at("double.npy"))]).contains("holds f64[2]"));
+    let whole = std::fs::read(at("x.npy")).unwrap();
+    for length in [0, 5, 20, whole.len() - 1] {
+        std::fs::write(at("short.npy"), &whole[..length]).unwrap();
+        assert!(run(&["--input", &format!("x={}", at("short.npy"))]).contains("short.npy"));
+    }
+    for length in (0..SQUARE.len() - 2).step_by(7) {
+        std::fs::write(at("short.ir"), &SQUARE[..length]).unwrap();
+        assert!(failure(&["inspect", &at("short.ir")]).contains("short.ir: line "), "{length}");
+    }
+    std::fs::write(at("wrong.ir"), SQUARE.replace("mul %0, %0", "mul %0, %7")).unwrap();
+    assert!(
+        failure(&["inspect", &at("wrong.ir")])
+            .contains("wrong.ir: line 4, column 16: %7 is not defined before its use")
+    );
+    std::fs::write(at("file"), "").unwrap();
+    assert!(failure(&["run", &g, "--input", &x, "--output", &at("file/inside")]).contains("file/inside"));
+    std::fs::write(at("escape.ir"), SQUARE.replace("\"cubes\"", "\"../cubes\"")).unwrap();
+    assert!(
+        failure(&["run", &at("escape.ir"), "--input", &x, "--output", &out])
+            .contains("`../cubes` cannot be that of a file")
+    );
+    assert!(
+        failure(&["grad", &g, "--of", "loss", "--wrt", "x"])
+            .contains("there is no output `loss`; the outputs are cubes")
+    );
+    assert!(
+        failure(&["grad", &g, "--of", "cubes", "--wrt", "sum"]).contains("does not depend differentiably on")
+    );
+    assert!(failure(&["bench", "mlp", "--batch", "0"]).contains("the batch must be at least 1"));
+    let labels = "graph {\n  %0 = input {name=\"t\"} : f32[3]\n  %1 = input {name=\"i\"} : i32[1]\n  %2 = gather %0, %1 {axis=0} : f32[1]\n  output \"y\" = %2\n}\n";
+    std::fs::write(at("pick.ir"), labels).unwrap();
+    write_npy(at("t.npy"), &Tensor::from_vec([3], vec![0.0f32; 3]).unwrap()).unwrap();
+    write_npy(at("i.npy"), &Tensor::from_vec([1], vec![3i32]).unwrap()).unwrap();
+    let inputs = [format!("t={}", at("t.npy")), format!("i={}", at("i.npy"))];
+    let message =
+        failure(&["run", &at("pick.ir"), "--input", &inputs[0], "--input", &inputs[1], "--output", &out]);
+    assert!(message.contains("input `i`: element 0 is 3, expected 0 to 2"), "{message}");
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    for arguments in [
+        &[][..],
+        &["fly"],
+        &["inspect"],
+        &["inspect", "mlp", "--stage", "dreams"],
+        &["run", "g.ir", "--input", "x", "--output", "o"],
+    ] {
+        assert_eq!(bespoke(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
