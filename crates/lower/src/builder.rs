@@ -218,7 +218,12 @@ impl Define for At<'_, '_> {
         extents: &[usize],
         body: op::ReduceBody<'_>,
     ) -> ExprId {
-        if extents.iter().product::<usize>() == 1 {
+        let positions: usize = extents.iter().product();
+        if positions == 0 {
+            // The body would ask for elements that do not exist.
+            return self.builder.exprs.literal(combine.identity(dtype));
+        }
+        if positions == 1 {
             let zero = self.builder.exprs.index_const(0);
             return body(self, &vec![zero; extents.len()]);
         }
