@@ -3,4 +3,5 @@
 mod columns;
 mod laws;
 mod random;
+mod regressions;
 mod samples;

@@ -1,5 +1,7 @@
 //! Random graphs: evaluator, interpreted program and machine code agree.
 
+use std::ops::Range;
+
 use bespoke_graph::{Graph, parse};
 use bespoke_testkit::{random_graph, random_inputs, reference};
 
@@ -41,17 +43,25 @@ fn five_hundred_optimized_graphs_agree() {
 }
 
 /// `BESPOKE_RANDOM_GRAPHS` says how many (50,000), `BESPOKE_RANDOM_SEED` from which seed (500).
-#[test]
-#[ignore = "takes long"]
-fn many_graphs_agree() {
+fn many() -> Range<u64> {
     let number = |name: &str, otherwise: u64| match std::env::var(name) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, got {text:?}")),
         Err(_) => otherwise,
     };
     let start = number("BESPOKE_RANDOM_SEED", 500);
-    let seeds = start..start + number("BESPOKE_RANDOM_GRAPHS", 50_000);
-    check_all(agree, is_spicy, seeds.clone());
-    check_all(optimized_agrees, never, seeds);
+    start..start + number("BESPOKE_RANDOM_GRAPHS", 50_000)
+}
+
+#[test]
+#[ignore = "takes long"]
+fn many_graphs_agree() {
+    check_all(agree, is_spicy, many());
+}
+
+#[test]
+#[ignore = "takes long"]
+fn many_optimized_graphs_agree() {
+    check_all(optimized_agrees, never, many());
 }
 
 #[test]

@@ -251,6 +251,19 @@ impl Samples {
                     self.within((0.5, 1.5), Reduce { combine, axes: axes.to_vec() }, &[ty(dtype, dims)]);
                 }
             }
+            for combine in [Combine::Sum, Combine::Max] {
+                // Long ones are split; 16,411 is prime.
+                for (dims, axes) in [
+                    (&[16_384][..], &[0][..]),
+                    (&[3, 70, 240], &[1, 2]),
+                    (&[2, 3, 16_400], &[2]),
+                    (&[16_411], &[0]),
+                ] {
+                    if matches!(dtype, DType::F32 | DType::I32) {
+                        self.add(Reduce { combine, axes: axes.to_vec() }, &[ty(dtype, dims)]);
+                    }
+                }
+            }
             for extremum in [Extremum::Max, Extremum::Min] {
                 for (dims, axis) in
                     [(&[1][..], 0), (&[17], 0), (&[5, 7], 0), (&[5, 7], 1), (&[3, 4, 5], 1), (&[0, 3], 1)]
