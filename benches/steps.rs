@@ -25,13 +25,14 @@ fn main() -> Result<(), bespoke::Error> {
                 let compiled = (0..if once { 1 } else { 11 }).map(|_| {
                     clear_cache();
                     let start = Instant::now();
-                    compile(&model.training, &config, &mut |_| ()).map(|program| (start.elapsed().as_secs_f64(), program))
+                    compile(&model.training, &config, &mut |_| ())
+                        .map(|program| (start.elapsed().as_secs_f64(), program))
                 });
                 let mut compiled = compiled.collect::<Result<Vec<_>, _>>()?;
                 let compile_time = median(compiled.iter().map(|c| c.0).collect());
                 let mut program = compiled.pop().expect("one at least").1;
                 for (name, value) in &model.start {
-                    let rate = name.ends_with("/learning_rate").then(|| Tensor::scalar(1e-6f32));
+                    let rate = name.ends_with("/learning_rate").then(|| Tensor::scalar(1e-9f32));
                     program.set_state(name, rate.as_ref().unwrap_or(value))?;
                 }
                 let inputs = zoo::sample_inputs(&model.training);
