@@ -13,6 +13,7 @@ mod extract;
 mod language;
 mod optimize;
 mod pattern;
+mod regions;
 mod report;
 mod rule;
 mod rules;

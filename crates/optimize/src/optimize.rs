@@ -6,13 +6,10 @@ use bespoke_tensor::Type;
 use crate::{
     Config, Finding, Fired, OptimizeError, Report, cost,
     extract::{self, Choice, Choices},
-    rule,
+    regions, rule,
     saturate::{self, Saturated},
     tier0,
 };
-
-/// Graphs of so many nodes or more are not searched: the e-graph would take longer than what it finds is worth.
-const SEARCHED_NODES: usize = 4000;
 
 /// Rewrites a graph into a cheaper equal one with the same inputs, states and outputs.
 ///
@@ -30,10 +27,8 @@ pub fn optimize(graph: &Graph, config: &Config) -> Result<(Graph, Report), Optim
         folded: applied.folded,
         ..Report::default()
     };
-    if config.egraph && result.len() >= SEARCHED_NODES {
-        report.skipped = Some(format!("{} nodes, of at most {SEARCHED_NODES}", result.len()));
-    } else if config.egraph {
-        result = search(&result, config, &mut report)?;
+    if config.egraph {
+        result = regions::search_regions(&result, config, &mut report)?;
     }
     report.nodes = [graph.len(), result.len()];
     report.flops = [cost::graph_flops(graph), cost::graph_flops(&result)];
@@ -46,14 +41,18 @@ pub fn optimize(graph: &Graph, config: &Config) -> Result<(Graph, Report), Optim
     Ok((result, report))
 }
 
-/// The cheapest graph found by saturation.
-fn search(graph: &Graph, config: &Config, report: &mut Report) -> Result<Graph, OptimizeError> {
+/// The cheapest graph found by saturation. `names` are the nodes as the report calls them.
+pub fn search(
+    graph: &Graph,
+    names: &[NodeId],
+    config: &Config,
+    report: &mut Report,
+) -> Result<Graph, OptimizeError> {
     let saturated = saturate::saturate(graph, config)?;
     let choices = Choices::new(graph, &saturated);
     let (found, choice, candidates) = extract::extract(graph, &choices);
-    report.found = findings(graph, &saturated, &choices, &choice);
-    report.candidates = candidates;
-    report.saturation = Some(saturated.saturation);
+    report.found.extend(findings(graph, names, &saturated, &choices, &choice));
+    report.add(saturated.saturation, candidates);
     // What has just come together may be simplified further; a result that is not cheaper is not worth a change.
     let (tidy, _) = tier0::tier0(&found, config)?;
     let best = if cost::graph(&tidy) <= cost::graph(&found) { tidy } else { tier0::compact(&found) };
@@ -68,7 +67,13 @@ fn node_flops(graph: &Graph, id: NodeId) -> f64 {
 }
 
 /// The rewrites that are part of a choice, with the nodes of the graph that they replace.
-fn findings(graph: &Graph, saturated: &Saturated, choices: &Choices, choice: &Choice) -> Vec<Finding> {
+fn findings(
+    graph: &Graph,
+    names: &[NodeId],
+    saturated: &Saturated,
+    choices: &Choices,
+    choice: &Choice,
+) -> Vec<Finding> {
     let Some(order) = choices.order(choice) else { return vec![] };
     let mut used = vec![false; choices.classes.len()];
     let mut made: Vec<(u32, Vec<u32>)> = vec![];
@@ -92,6 +97,7 @@ fn findings(graph: &Graph, saturated: &Saturated, choices: &Choices, choice: &Ch
     };
     let mut counted = vec![false; graph.len()];
     let mut findings = vec![];
+    let mut pending: Option<Finding> = None;
     for (origin, classes) in made {
         let application = saturated.applications[origin as usize - 1];
         let mut before = vec![];
@@ -103,16 +109,18 @@ fn findings(graph: &Graph, saturated: &Saturated, choices: &Choices, choice: &Ch
             }
         }
         before.sort_unstable();
-        let name = |id: &NodeId| format!("{id} {}", graph.node(*id).op.name());
-        let texts: Vec<String> = before.iter().map(name).collect();
-        let new = classes.iter().map(|&c| choices.node(choice, c));
-        findings.push(Finding {
-            rule: rule::all()[application.rule].rule.name,
-            before: if texts.is_empty() { "a new value".to_owned() } else { texts.join(", ") },
-            after: new.map(|n| n.op.name()).collect::<Vec<_>>().join(", "),
-            flops_before: before.iter().map(|&id| node_flops(graph, id)).sum(),
-            flops_after: classes.iter().map(|&c| choices.node(choice, c).flops).sum(),
-        });
+        let rule = rule::all()[application.rule].rule.name;
+        // What replaces nothing given is part of what uses it, which comes next.
+        let finding = pending.get_or_insert_with(Finding::default);
+        finding.rules.push(rule);
+        finding.after.extend(classes.iter().map(|&c| choices.node(choice, c).op.name()));
+        finding.flops_after += classes.iter().map(|&c| choices.node(choice, c).flops).sum::<f64>();
+        finding.flops_before += before.iter().map(|&id| node_flops(graph, id)).sum::<f64>();
+        finding.before.extend(before.iter().map(|id| (names[id.index()], graph.node(*id).op.name())));
+        if !finding.before.is_empty() {
+            findings.extend(pending.take());
+        }
     }
+    findings.extend(pending);
     findings
 }

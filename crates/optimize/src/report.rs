@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bespoke_graph::NodeId;
+
 /// A rule and how often it was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fired {
@@ -11,19 +13,28 @@ pub struct Fired {
     pub times: usize,
 }
 
-/// A rewrite of the e-graph that is part of the result.
-#[derive(Clone, Debug, PartialEq)]
+/// Rewrites of the e-graph that are part of the result.
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Finding {
-    /// The rule's name.
-    pub rule: &'static str,
-    /// What was rewritten, with the numbers of the graph before the e-graph stage: `%12, %15`.
-    pub before: String,
-    /// What took its place: the operators' names.
-    pub after: String,
+    /// The rules that were applied, innermost first.
+    pub rules: Vec<&'static str>,
+    /// What was rewritten, with operators and the numbers of the graph before the e-graph stage.
+    pub before: Vec<(NodeId, &'static str)>,
+    /// The operators that took its place.
+    pub after: Vec<&'static str>,
     /// Flops of what was rewritten.
     pub flops_before: f64,
     /// Flops of what took its place.
     pub flops_after: f64,
+}
+
+/// `linear/compose: %12 dot, %15 dot → dot, dot; 1.9 MFLOP → 0.4 MFLOP`
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let before: Vec<String> = self.before.iter().map(|(id, op)| format!("{id} {op}")).collect();
+        let flops = [flop(self.flops_before), flop(self.flops_after)].join(" → ");
+        write!(f, "{}: {} → {}; {flops}", self.rules.join(", "), before.join(", "), self.after.join(", "))
+    }
 }
 
 /// Why rewriting stopped.
@@ -78,12 +89,42 @@ pub struct Report {
     pub folded: usize,
     /// The e-graph stage, if there was one.
     pub saturation: Option<Saturation>,
-    /// Why there was none although it was asked for.
-    pub skipped: Option<String>,
+    /// Regions that were searched one by one.
+    pub regions: usize,
     /// What the e-graph stage found.
     pub found: Vec<Finding>,
-    /// The candidates of extraction, the chosen one first.
+    /// The candidates of extraction, the cheapest first; summed over regions, of which each has its own choice.
     pub candidates: Vec<Candidate>,
+}
+
+impl Report {
+    /// Adds the search of a region.
+    pub(crate) fn add(&mut self, saturation: Saturation, candidates: Vec<Candidate>) {
+        match &mut self.saturation {
+            None => self.saturation = Some(saturation),
+            Some(sum) => {
+                sum.iterations = sum.iterations.max(saturation.iterations);
+                sum.nodes += saturation.nodes;
+                sum.classes += saturation.classes;
+                if saturation.stop != Stop::Saturated {
+                    sum.stop = saturation.stop;
+                }
+                for new in saturation.fired {
+                    match sum.fired.iter_mut().find(|f| f.rule == new.rule) {
+                        Some(f) => f.times += new.times,
+                        None => sum.fired.push(new),
+                    }
+                }
+            }
+        }
+        for new in candidates {
+            match self.candidates.iter_mut().find(|c| c.name == new.name) {
+                Some(c) => c.cost += new.cost,
+                None => self.candidates.push(new),
+            }
+        }
+        self.candidates.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+    }
 }
 
 /// `1.9 MFLOP`
@@ -132,15 +173,7 @@ impl fmt::Display for Report {
             time(self.costs[2])
         )?;
         for finding in &self.found {
-            writeln!(
-                f,
-                "  {}: {} → {}, {} → {}",
-                finding.rule,
-                finding.before,
-                finding.after,
-                flop(finding.flops_before),
-                flop(finding.flops_after)
-            )?;
+            writeln!(f, "  {finding}")?;
         }
         if !self.always.is_empty() || self.folded > 0 {
             writeln!(f, "  local rules, {} values folded:", self.folded)?;
@@ -154,20 +187,19 @@ impl fmt::Display for Report {
             };
             writeln!(
                 f,
-                "  e-graph: {stop} after {} rounds with {} nodes in {} classes; {} of {} rules fired:",
+                "  e-graph{}: {stop} after {} rounds with {} nodes in {} classes; {} of {} rules fired{}",
+                if self.regions > 1 { format!(" of {} regions", self.regions) } else { String::new() },
                 s.iterations,
                 s.nodes,
                 s.classes,
                 s.fired.len(),
-                s.tried
+                s.tried,
+                if s.fired.is_empty() { "" } else { ":" }
             )?;
             list(f, &s.fired)?;
         }
-        if let Some(why) = &self.skipped {
-            writeln!(f, "  no search: {why}")?;
-        }
         if let Some((chosen, others)) = self.candidates.split_first() {
-            write!(f, "  chosen: {} at {}", chosen.name, time(chosen.cost))?;
+            write!(f, "  best: {} at {}", chosen.name, time(chosen.cost))?;
             for (i, other) in others.iter().enumerate() {
                 write!(
                     f,

@@ -23,6 +23,15 @@ fn constants(m: &Match<'_>) -> bool {
     m.splat("d").is_some() && constant(m)
 }
 
+/// Are `c` and `d` such that neither their product nor their quotient leaves the range of normal numbers?
+fn moderate(m: &Match<'_>) -> bool {
+    let fine = |var: &str| {
+        let value = m.splat(var).map_or(f64::NAN, |v| v.to_f64().abs());
+        value == 0.0 || (1e-15..=1e15).contains(&value)
+    };
+    constants(m) && (!m.is_float() || fine("c") && fine("d"))
+}
+
 /// Is it a value repeated along new axes?
 fn is_repeated(view: &dyn View, class: Class) -> bool {
     let elements = view.ty(class).elements();
@@ -218,7 +227,7 @@ pub const RULES: &[Rule] = &[
         }),
     rule("algebra/mul-constants", "(mul (mul ?x ?c) ?d)", "(mul ?x (mul ?c ?d))")
         .always()
-        .when(constants)
+        .when(moderate)
         .why("two constants are one")
         .example(|e| {
             let x = e.matrix();
@@ -238,7 +247,7 @@ pub const RULES: &[Rule] = &[
         }),
     rule("algebra/mul-div-constants", "(div (mul ?x ?c) ?d)", "(mul ?x (div ?c ?d))")
         .always()
-        .when(|m| constants(m) && m.is_float())
+        .when(|m| moderate(m) && m.is_float() && m.splat("d").is_some_and(|d| d.to_f64() != 0.0))
         .why("two constants are one")
         .example(|e| {
             let x = e.matrix();
@@ -363,6 +372,32 @@ pub const RULES: &[Rule] = &[
             let xy = e.graph.times(wide, x);
             e.graph.times(c, xy)
         }),
+    rule(
+        "algebra/merge-terms",
+        "(add (add ?x (broadcast:b ?y)) (broadcast:b ?z))",
+        "(add ?x (broadcast:b (add ?y ?z)))",
+    )
+    .why("two biases are one, added before it is repeated")
+    .example(|e| {
+        let [m, n] = e.dims();
+        let (x, y, z) = (e.input([m, n]), e.input([n]), e.input([n]));
+        let [y, z] = [y, z].map(|v| e.graph.broadcast(v, [m, n].into(), &[1]));
+        let xy = e.graph.plus(y, x);
+        e.graph.plus(z, xy)
+    }),
+    rule(
+        "algebra/merge-factors",
+        "(mul (mul ?x (broadcast:b ?y)) (broadcast:b ?z))",
+        "(mul ?x (broadcast:b (mul ?y ?z)))",
+    )
+    .why("two scales are one, multiplied before it is repeated")
+    .example(|e| {
+        let [m, n] = e.dims();
+        let (x, y, z) = (e.input([m, n]), e.input([n]), e.input([n]));
+        let [y, z] = [y, z].map(|v| e.graph.broadcast(v, [m, n].into(), &[1]));
+        let xy = e.graph.times(y, x);
+        e.graph.times(z, xy)
+    }),
     rule("algebra/pow-one", "(pow ?x 1)", "?x").exact().always().why("C99").example(|e| {
         let x = e.matrix();
         let p = e.fill(x, 1.0);

@@ -183,12 +183,14 @@ fn dot_broadcast_side(
     })
 }
 
-/// Is `a` itself a dot, and `b` repeated along a dimension that stays, as a bias is?
+/// Is `a` itself a dot, and `b` repeated along a dimension that stays, as a bias is? (For one sample nothing is.)
 fn is_biased(m: &Match<'_>) -> bool {
-    let free = m.dot("d").lhs_free(m.ty("a").rank());
+    let ty = m.ty("a");
+    let free = m.dot("d").lhs_free(ty.rank());
     let bias = |(op, _): (&Op, Children)| matches!(op, Op::Broadcast(b) if b.new_axes().iter().any(|a| free.contains(a)));
+    let one_sample = free.iter().all(|&d| ty.shape[d] == 1);
     nodes(m.view, m.class("a")).any(|(op, _)| matches!(op, Op::Dot(_)))
-        && nodes(m.view, m.class("b")).any(bias)
+        && (one_sample || nodes(m.view, m.class("b")).any(bias))
 }
 
 fn is_scalar(m: &Match<'_>) -> bool {

@@ -4,7 +4,7 @@ use bespoke_graph::{Graph, NodeId, Op, op, op::Binary, op::Unary, parse};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 use super::{Random, difference, run, sources};
-use crate::{Config, cost, optimize};
+use crate::{Config, Rounding, cost, optimize};
 
 fn f32(shape: impl Into<bespoke_tensor::Shape>) -> Type {
     Type::new(DType::F32, shape)
@@ -269,6 +269,53 @@ fn a_training_step_of_a_network() {
     insta::assert_snapshot!("mlp", result);
     let (_, report) = optimize(&mlp(128, &[784, 256, 10]), &Config::default()).unwrap();
     insta::assert_snapshot!("mlp_report", report);
+}
+
+#[test]
+fn the_report_says_what_was_found() {
+    let (_, report) = optimize(&two_units(128, [784, 512, 10], true, false), &Config::default()).unwrap();
+    insta::assert_snapshot!("composition_report", report);
+}
+
+#[test]
+fn large_graphs_are_searched_by_regions() {
+    let graph = mlp(4, &[5; 200]);
+    let result = check(&graph);
+    let (_, report) = optimize(&graph, &Config::default()).unwrap();
+    assert!(graph.len() > 4000 && report.regions > 4, "{report}");
+    assert!(result.len() <= graph.len(), "{report}");
+    // Two linear units in the midst of it are still composed.
+    let mut g = mlp(4, &[5; 200]);
+    let mut h = g.input("h", f32([1000, 40])).unwrap();
+    for i in 0..2 {
+        let w = g.input(&format!("u{i}"), f32([40, 40])).unwrap();
+        h = g.matmul(h, w);
+    }
+    g.set_output("h", h).unwrap();
+    let (result, report) = optimize(&g, &Config::default()).unwrap();
+    assert!(report.found.iter().any(|f| f.rules.contains(&"linear/compose")), "{report}");
+    assert!(bespoke_graph::verify(&result).is_empty());
+}
+
+#[test]
+fn finiteness_is_assumed_on_request_only() {
+    let mut g = Graph::new();
+    let x = g.input("x", f32([3])).unwrap();
+    let zero = g.fill_like(x, 0.0);
+    let y = g.times(x, zero);
+    g.set_output("y", y).unwrap();
+    let (result, _) = optimize(&g, &Config::default()).unwrap();
+    assert_eq!(count(&result, Binary::Mul), 1, "0·∞ is NaN:\n{result}");
+    let loose = Config { rounding: Rounding::AssumesFinite, ..Config::default() };
+    assert_eq!(count(&optimize(&g, &loose).unwrap().0, Binary::Mul), 0);
+    let mut g = Graph::new();
+    let x = g.input("x", f32([3])).unwrap();
+    let c = g.fill_like(x, 3.0);
+    let y = g.over(x, c);
+    g.set_output("y", y).unwrap();
+    assert_eq!(count(&optimize(&g, &Config::default()).unwrap().0, Binary::Div), 0);
+    let strict = Config { rounding: Rounding::Exact, ..Config::default() };
+    assert_eq!(count(&optimize(&g, &strict).unwrap().0, Binary::Div), 1, "x/3 is not x·(1/3)");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Random small graphs: optimised or not, they mean the same.
 
-use bespoke_graph::{Graph, NodeId, op::Binary, op::Dot, op::Unary};
+use bespoke_graph::{Graph, NodeId, op, op::Binary, op::Dot, op::Unary};
 use bespoke_loops::Combine;
 use bespoke_tensor::{DType, Shape, Type};
 
@@ -36,7 +36,7 @@ fn step(g: &mut Graph, random: &mut Random) {
     let axes: Vec<usize> = (0..rank).filter(|_| random.below(2) == 0).collect();
     let same: Vec<NodeId> = g.ids().filter(|&i| g.ty(i) == ty).collect();
     let y = same[random.below(same.len())];
-    match random.below(12) {
+    match random.below(17) {
         0 | 1 => {
             let functions = [Unary::Neg, Unary::Tanh, Unary::Sigmoid, Unary::Abs, Unary::Sin, Unary::Erf];
             g.unary(functions[random.below(functions.len())], x);
@@ -101,13 +101,57 @@ fn step(g: &mut Graph, random: &mut Random) {
                 g.must(Dot { batch: (vec![], vec![]), contract }, &[x, y]);
             }
         }
+        12 => {
+            let y = NodeId(random.below(3) as u32);
+            let bounded = g.unary([Unary::Sigmoid, Unary::Tanh][random.below(2)], y);
+            let e = g.unary([Unary::Exp, Unary::Softplus][random.below(2)], bounded);
+            let same: Vec<NodeId> = g.ids().filter(|&i| g.ty(i) == g.ty(e)).collect();
+            let other = same[random.below(same.len())];
+            let quotient = g.over(other, e);
+            if random.below(2) == 0 {
+                g.times(quotient, e);
+            }
+        }
+        13 => {
+            let c = g.binary([Binary::Lt, Binary::Ge][random.below(2)], x, y);
+            let z = same[random.below(same.len())];
+            let s = g.select(c, z, x);
+            if random.below(2) == 0 {
+                let one = g.convert(c, DType::F64);
+                g.times(one, s);
+            }
+        }
+        14 if rank > 0 && ty.elements() > 0 => {
+            let start: Vec<usize> = ty.shape.iter().map(|&d| random.below(d.min(2))).collect();
+            let slice = op::Slice { start, limit: ty.shape.to_vec(), step: vec![1 + random.below(2); rank] };
+            g.must(slice, &[x]);
+        }
+        15 if rank > 0 => {
+            let zero = g.scalar(0.0f64);
+            let mut some = |n| (0..rank).map(|_| random.below(n)).collect::<Vec<_>>();
+            let pad = op::Pad { low: some(2), high: some(2), inner: some(2) };
+            g.must(pad, &[x, zero]);
+        }
+        16 if rank > 0 => {
+            g.must(op::Concatenate { axis: random.below(rank) }, &[x, y]);
+        }
         _ => {}
     }
 }
 
 #[test]
 fn optimised_graphs_mean_the_same() {
-    for seed in 1..=GRAPHS {
+    compare(1..=GRAPHS);
+}
+
+#[test]
+#[ignore = "takes a minute: cargo test --release -p bespoke-optimize -- --ignored many"]
+fn many_optimised_graphs_mean_the_same() {
+    compare(1..=20_000);
+}
+
+fn compare(seeds: std::ops::RangeInclusive<u64>) {
+    for seed in seeds {
         let mut random = Random(seed * 0x9e37_79b9);
         let size = 5 + random.below(35);
         let graph = random_graph(&mut random, size);
