@@ -14,6 +14,29 @@
 //! assert_eq!(outputs.get("y").unwrap().view::<f32>()?[1], 0.0);
 //! # Ok::<(), bespoke::Error>(())
 //! ```
+//!
+//! Training, with real digits that come along:
+//!
+//! ```no_run
+//! use bespoke::prelude::*;
+//!
+//! fn main() -> Result<(), bespoke::Error> {
+//!     let digits = data::mnist_bundled();
+//!
+//!     let g = Graph::new();
+//!     let x = g.input("image", F32, [128, 784]);
+//!     let y = g.input("label", I32, [128]);
+//!     let logits = x.dense(256).relu().dense(10);
+//!     let loss = logits.cross_entropy(y).mean();
+//!
+//!     let mut training = Trainer::new(loss, Sgd::new(0.1).momentum(0.9))
+//!         .metric("accuracy", logits.accuracy(y))
+//!         .compile()?;
+//!     println!("{}", training.summary());
+//!     training.fit(&digits.train, &digits.test, Epochs(5))?;
+//!     training.save("digits.safetensors")
+//! }
+//! ```
 
 pub use bespoke_autodiff as autodiff;
 pub use bespoke_compiler as compiler;
@@ -34,7 +57,7 @@ pub mod prelude {
     pub use bespoke_compiler::{Config, compile};
     pub use bespoke_data as data;
     pub use bespoke_nn::{
-        Adam, Bool, DType, Epochs, F32, F64, Graph, History, I32, I64, Init, Optimizer, Query, Sgd, Trainer,
+        Adam, AdamW, Bool, DType, Epochs, F32, F64, Graph, History, I32, I64, Init, Optimizer, Query, Sgd, Trainer,
         Training, U8, U32, Value,
     };
     pub use bespoke_runtime::Executable;

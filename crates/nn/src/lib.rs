@@ -27,7 +27,7 @@ pub use dims::Dims;
 pub use error::{BuildError, TrainError};
 pub use graph::{Graph, Layer, Parameter};
 pub use init::Init;
-pub use optimizer::{Adam, Optimizer, Sgd};
+pub use optimizer::{Adam, AdamW, Optimizer, Sgd};
 pub use prune::live_part;
 pub use query::Query;
 pub use summary::{Summary, flop, flop_text, thousands};

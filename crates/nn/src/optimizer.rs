@@ -79,8 +79,8 @@ impl Optimizer for Sgd {
     }
 }
 
-/// Adam (Kingma & Ba 2015), with weight decay in the gradient, or decoupled as AdamW (Loshchilov & Hutter 2019). The
-/// formulas and defaults are PyTorch's.
+/// Adam (Kingma & Ba 2015), with weight decay in the gradient; [`AdamW::new`] makes it decoupled. The formulas and
+/// defaults are PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
     rate: f64,
@@ -96,11 +96,6 @@ impl Adam {
         Adam { rate, betas: (0.9, 0.999), epsilon: 1e-8, decay: 0.0, decoupled: false }
     }
 
-    /// AdamW: decoupled weight decay of 0.01.
-    pub fn w(rate: f64) -> Adam {
-        Adam { decay: 0.01, decoupled: true, ..Adam::new(rate) }
-    }
-
     /// With these decay rates of the moments.
     pub fn betas(self, first: f64, second: f64) -> Adam {
         Adam { betas: (first, second), ..self }
@@ -114,6 +109,18 @@ impl Adam {
     /// With weight decay λ.
     pub fn weight_decay(self, decay: f64) -> Adam {
         Adam { decay, ..self }
+    }
+}
+
+/// Adam with weight decay decoupled from the gradient (Loshchilov & Hutter 2019).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW;
+
+impl AdamW {
+    /// With a learning rate; β = (0.9, 0.999), ε = 10⁻⁸, decay 0.01.
+    #[allow(clippy::new_ret_no_self)] // only the decay's place differs from Adam
+    pub fn new(rate: f64) -> Adam {
+        Adam { decay: 0.01, decoupled: true, ..Adam::new(rate) }
     }
 }
 

@@ -1,10 +1,14 @@
 //! Progress for people: a bar on a terminal, a line an epoch elsewhere.
 
-use std::{io::IsTerminal, time::Duration, time::Instant};
+use std::{
+    cell::Cell,
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::Measured;
+use crate::{Measured, feed::Sums};
 
 /// What is shown after an epoch.
 pub struct Epoch<'a> {
@@ -25,6 +29,8 @@ pub struct Progress {
     batch: usize,
     steps: usize,
     terminal: bool,
+    /// When the text was last written.
+    shown: Cell<Option<Instant>>,
 }
 
 impl Progress {
@@ -35,16 +41,20 @@ impl Progress {
         let style =
             ProgressStyle::with_template("{prefix} [{bar:28}] {msg}  ETA {eta}").expect("a fixed template");
         bar.set_style(style.progress_chars("=> "));
-        Progress { bar, start: Instant::now(), epochs, samples: steps * batch, batch, steps, terminal }
+        let (start, shown) = (Instant::now(), Cell::new(None));
+        Progress { bar, start, epochs, samples: steps * batch, batch, steps, terminal, shown }
     }
 
-    /// After a step: `means` are over the epoch's steps so far.
-    pub fn step(&self, epoch: usize, means: &[(String, f64)], steps: usize) {
+    /// After a step: `sums` are over the epoch's steps so far.
+    pub fn step(&self, epoch: usize, sums: &Sums) {
         self.bar.inc(1);
         // A text a few times a second is enough.
-        if self.terminal && (steps.is_multiple_of(16) || steps == self.steps) {
-            let done = ((epoch - 1) * self.steps + steps) * self.batch;
-            let rate = done as f64 / self.start.elapsed().max(Duration::from_millis(1)).as_secs_f64();
+        let now = Instant::now();
+        if self.terminal && self.shown.get().is_none_or(|then| now - then > Duration::from_millis(100)) {
+            self.shown.set(Some(now));
+            let done = ((epoch - 1) * self.steps + sums.batches) * self.batch;
+            let rate = done as f64 / (now - self.start).max(Duration::from_millis(1)).as_secs_f64();
+            let means = sums.means();
             let values: Vec<String> =
                 means.iter().map(|(name, mean)| format!("{name} {}", figure(name, *mean))).collect();
             self.bar.set_prefix(format!("epoch {epoch}/{}", self.epochs));

@@ -64,8 +64,11 @@ impl<'g> Value<'g> {
             Some(axes) => axes.iter().map(|&a| self.shape()[a]).product(),
             None => return self.spoiled(),
         };
-        // The mean of nothing is 0/0, as numpy has it.
-        if terms == 0 { sum * f64::NAN } else { sum * (1.0 / terms as f64) }
+        match terms {
+            0 => sum * f64::NAN, // 0/0, as numpy has it
+            1 => sum,
+            _ => sum * (1.0 / terms as f64),
+        }
     }
 
     /// The mean over axes, which stay with extent 1.

@@ -145,7 +145,7 @@ impl Training {
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { loss, step: sums.batches, epoch });
             }
-            progress.step(epoch, &sums.means(), sums.batches);
+            progress.step(epoch, &sums);
             if interrupt::requested() {
                 break;
             }

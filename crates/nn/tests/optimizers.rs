@@ -1,7 +1,7 @@
 //! Optimisers take the steps that PyTorch takes (`optimizers.py` wrote `optimizers.txt`).
 
 use bespoke_compiler::{Config, compile};
-use bespoke_nn::{Adam, F64, Graph, Init, Optimizer, Sgd, Trainer};
+use bespoke_nn::{Adam, AdamW, F64, Graph, Init, Optimizer, Sgd, Trainer};
 use bespoke_tensor::Tensor;
 
 fn optimizer(name: &str) -> Box<dyn Optimizer> {
@@ -13,7 +13,7 @@ fn optimizer(name: &str) -> Box<dyn Optimizer> {
         "sgd-nesterov" => Box::new(Sgd::new(0.1).momentum(0.9).nesterov()),
         "adam" => Box::new(Adam::new(0.1)),
         "adam-decay" => Box::new(Adam::new(0.1).weight_decay(0.1)),
-        "adamw" => Box::new(Adam::w(0.1)),
+        "adamw" => Box::new(AdamW::new(0.1)),
         other => panic!("the table has an optimiser `{other}` that this test does not know"),
     }
 }
