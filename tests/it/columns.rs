@@ -64,7 +64,10 @@ pub fn optimized_agrees(graph: &Graph, sources: &Sources) -> Result<(), String> 
 }
 
 /// Runs machine code twice, so that memory is used again, and returns what the second run gives from the same states.
-fn run(executable: &mut Executable, graph: &Graph, sources: &Sources) -> Result<Values, String> {
+///
+/// # Errors
+/// What the run refuses, or that the runs differ.
+pub fn run(executable: &mut Executable, graph: &Graph, sources: &Sources) -> Result<Values, String> {
     let inputs: Vec<(&str, &Tensor)> = graph.inputs().map(|(name, _)| (name, &sources[name])).collect();
     let mut outcomes = vec![];
     for _ in 0..2 {
@@ -87,7 +90,11 @@ fn run(executable: &mut Executable, graph: &Graph, sources: &Sources) -> Result<
     Ok(second)
 }
 
-fn same_bits(got: &Values, expected: &Values) -> Result<(), String> {
+/// Are all outputs and states equal, bit by bit?
+///
+/// # Errors
+/// The first that is not.
+pub fn same_bits(got: &Values, expected: &Values) -> Result<(), String> {
     let pairs = expected.outputs.iter().chain(&expected.states);
     for ((name, expected), got) in pairs.zip(got.outputs.values().chain(got.states.values())) {
         compare(got, expected, Tolerance::Exact).map_err(|e| format!("{name:?}: {e}"))?;

@@ -5,3 +5,4 @@ mod laws;
 mod random;
 mod regressions;
 mod samples;
+mod threads;
