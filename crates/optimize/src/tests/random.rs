@@ -30,7 +30,8 @@ fn random_graph(random: &mut Random, n: usize) -> Graph {
 }
 
 fn step(g: &mut Graph, random: &mut Random) {
-    let x = NodeId(random.below(g.len()) as u32);
+    let floats: Vec<NodeId> = g.ids().filter(|&i| g.ty(i).dtype == DType::F64).collect();
+    let x = floats[random.below(floats.len())];
     let ty = g.ty(x);
     let rank = ty.rank();
     let axes: Vec<usize> = (0..rank).filter(|_| random.below(2) == 0).collect();
@@ -82,7 +83,7 @@ fn step(g: &mut Graph, random: &mut Random) {
             g.reshape(x, Shape::new(&dims).unwrap());
         }
         11 => {
-            let y = NodeId(random.below(g.len()) as u32);
+            let y = floats[random.below(floats.len())];
             let other = g.ty(y);
             if rank + other.rank() > 4 {
                 return;
