@@ -48,10 +48,10 @@ pub fn run(
 ) {
     let buffers: Vec<Address> = buffers.iter().map(|&b| Address(b)).collect();
     let scratch: Vec<Address> = scratch.iter().map(|&s| Address(s)).collect();
+    let worth = |launch: &Launch| (launch.flop / FLOP_RATE).max(launch.bytes / BYTE_RATE) > WORTH_SHARING;
     let all = || {
         for (i, (launch, code)) in compiled.program.launches.iter().zip(&compiled.code.launches).enumerate() {
-            let seconds = (launch.flop / FLOP_RATE).max(launch.bytes / BYTE_RATE);
-            let parts = if seconds > WORTH_SHARING { scratch.len() } else { 1 };
+            let parts = if worth(launch) { scratch.len() } else { 1 };
             run_launch(compiled, launch, code, &buffers, &scratch, parts);
             if let Some(observe) = observe {
                 observe(i);
@@ -59,9 +59,9 @@ pub fn run(
         }
     };
     match pool {
-        // Enter the pool once: handing work to it from outside costs more than a small kernel.
-        Some(pool) => pool.install(all),
-        None => all(),
+        // Enter the pool once, and only with a reason: handing work to it costs more than a small kernel.
+        Some(pool) if compiled.program.launches.iter().any(worth) => pool.install(all),
+        _ => all(),
     }
     for state in &compiled.program.states {
         if let Some(from) = state.copy_from {
