@@ -18,6 +18,12 @@ use crate::contraction;
 const CHEAP: f64 = 6.0;
 /// Values stored by one kernel at most: each occupies an address register.
 const MAX_STORES: usize = 6;
+/// Buffers that one value is computed from at most. A kernel has 64 for all its values.
+const MAX_LOADS: usize = 40;
+/// Accumulators that one value needs at most. A kernel has 64, and as many loop variables.
+const MAX_ACCS: usize = 8;
+/// Buffers and accumulators of a kernel of several values at most.
+const MAX_GROUP: usize = 48;
 
 /// A value that a materialised value is computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +104,8 @@ fn own_cost(graph: &Graph, id: NodeId) -> f64 {
 pub fn partition(graph: &Graph, live: &[bool]) -> Partition {
     let materialised = materialise(graph, live);
     let leaves = find_leaves(graph, live, &materialised);
-    let (mut dag, of) = merge(graph, &materialised, &leaves);
+    let accs = find_accs(graph, live, &materialised);
+    let (mut dag, of) = merge(graph, &materialised, &leaves, &accs);
     let in_place = graph.states().iter().map(|s| update_in_place(graph, &mut dag, &of, &leaves, s)).collect();
     Partition { materialised, groups: order(dag), leaves, in_place }
 }
@@ -141,11 +148,14 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
     graph.roots().for_each(|r| root[r.index()] = true);
     let mut materialised = vec![false; graph.len()];
     let mut cost = vec![1.0; graph.len()]; // a load
+    let mut needs: Vec<Needs> = vec![Needs::default(); graph.len()];
     for id in graph.ids().filter(|id| live[id.index()]) {
         if is_source(graph, id) {
+            needs[id.index()].loads = vec![id];
             continue;
         }
         let node = graph.node(id);
+        needs[id.index()] = bounded_needs(graph, id, &mut materialised, &mut needs);
         let operands: f64 =
             node.inputs.iter().map(|i| if materialised[i.index()] { 1.0 } else { cost[i.index()] }).sum();
         cost[id.index()] = (own_cost(graph, id) + operands) * reduced_elements(graph, id).max(1.0);
@@ -156,8 +166,65 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
             || !scalar_constant
                 && (is_reduction(&node.op) && cost[id.index()] > CHEAP
                     || cost[id.index()] > CHEAP && (users.len() > 1 || users.iter().any(again)));
+        if materialised[id.index()] {
+            needs[id.index()] = Needs { loads: vec![id], accs: 0 };
+        }
     }
     materialised
+}
+
+/// What a kernel needs to compute a value.
+#[derive(Clone, Debug, Default)]
+struct Needs {
+    /// The values that it loads, ascending.
+    loads: Vec<NodeId>,
+    /// The number of accumulators, if each value is computed for each of its users.
+    accs: usize,
+}
+
+/// Accumulators of the operator itself.
+fn own_accs(op: &Op) -> usize {
+    match op {
+        // The best value, its position, and both anew.
+        Op::ArgReduce(_) => 4,
+        op => usize::from(is_reduction(op)),
+    }
+}
+
+/// What the value needs, after operands that need too much for one kernel have been made buffers.
+fn bounded_needs(graph: &Graph, id: NodeId, materialised: &mut [bool], needs: &mut [Needs]) -> Needs {
+    let node = graph.node(id);
+    loop {
+        let mut loads: Vec<NodeId> =
+            node.inputs.iter().flat_map(|i| needs[i.index()].loads.clone()).collect();
+        loads.sort_unstable();
+        loads.dedup();
+        let below: usize = node.inputs.iter().map(|i| needs[i.index()].accs).sum();
+        let accs = below + own_accs(&node.op);
+        if loads.len() <= MAX_LOADS && (accs <= MAX_ACCS || below == 0) {
+            return Needs { loads, accs };
+        }
+        let size = |i: &NodeId| {
+            if loads.len() > MAX_LOADS { needs[i.index()].loads.len() } else { needs[i.index()].accs }
+        };
+        let open = |i: &&NodeId| !materialised[i.index()] && !is_source(graph, **i);
+        let Some(&largest) = node.inputs.iter().filter(open).max_by_key(|i| size(i)) else {
+            return Needs { loads, accs };
+        };
+        materialised[largest.index()] = true;
+        needs[largest.index()] = Needs { loads: vec![largest], accs: 0 };
+    }
+}
+
+/// The number of accumulators of each materialised value's kernel.
+fn find_accs(graph: &Graph, live: &[bool], materialised: &[bool]) -> Vec<usize> {
+    let mut accs = vec![0; graph.len()];
+    for id in graph.ids().filter(|id| live[id.index()]) {
+        let node = graph.node(id);
+        let below = node.inputs.iter().filter(|i| !materialised[i.index()]).map(|i| accs[i.index()]);
+        accs[id.index()] = below.sum::<usize>() + own_accs(&node.op);
+    }
+    accs
 }
 
 /// Does the user need elements of the operand more than once, so that a dear operand had better be stored?
@@ -212,7 +279,12 @@ fn find_leaves(graph: &Graph, live: &[bool], materialised: &[bool]) -> FxHashMap
 type Groups = (StableDiGraph<Group, ()>, FxHashMap<NodeId, NodeIndex>);
 
 /// Merges materialised values into groups.
-fn merge(graph: &Graph, materialised: &[bool], leaves: &FxHashMap<NodeId, Vec<Leaf>>) -> Groups {
+fn merge(
+    graph: &Graph,
+    materialised: &[bool],
+    leaves: &FxHashMap<NodeId, Vec<Leaf>>,
+    accs: &[usize],
+) -> Groups {
     let mut dag: StableDiGraph<Group, ()> = StableDiGraph::new();
     let mut of: FxHashMap<NodeId, NodeIndex> = FxHashMap::default();
     let roots: Vec<NodeId> = graph.ids().filter(|id| leaves.contains_key(id)).collect();
@@ -228,11 +300,11 @@ fn merge(graph: &Graph, materialised: &[bool], leaves: &FxHashMap<NodeId, Vec<Le
     for &user in &roots {
         for leaf in &leaves[&user] {
             if leaf.same_index && leaf.node != user && materialised[leaf.node.index()] {
-                try_merge(graph, &mut dag, &mut of, leaves, leaf.node, user);
+                try_merge(graph, &mut dag, &mut of, leaves, accs, leaf.node, user);
             }
         }
     }
-    merge_siblings(graph, &mut dag, &mut of, leaves, &roots);
+    merge_siblings(graph, &mut dag, &mut of, leaves, accs, &roots);
     (dag, of)
 }
 
@@ -242,6 +314,7 @@ fn merge_siblings(
     dag: &mut StableDiGraph<Group, ()>,
     of: &mut FxHashMap<NodeId, NodeIndex>,
     leaves: &FxHashMap<NodeId, Vec<Leaf>>,
+    accs: &[usize],
     roots: &[NodeId],
 ) {
     let mut by_data: FxHashMap<(NodeId, Vec<usize>), NodeId> = FxHashMap::default();
@@ -253,7 +326,7 @@ fn merge_siblings(
                 continue;
             }
             match by_data.get(&(leaf.node, reduce.axes.clone())) {
-                Some(&sibling) => try_merge(graph, dag, of, leaves, sibling, id),
+                Some(&sibling) => try_merge(graph, dag, of, leaves, accs, sibling, id),
                 None => {
                     by_data.insert((leaf.node, reduce.axes.clone()), id);
                 }
@@ -268,6 +341,7 @@ fn try_merge(
     dag: &mut StableDiGraph<Group, ()>,
     of: &mut FxHashMap<NodeId, NodeIndex>,
     leaves: &FxHashMap<NodeId, Vec<Leaf>>,
+    accs: &[usize],
     a: NodeId,
     b: NodeId,
 ) {
@@ -283,6 +357,14 @@ fn try_merge(
     let reduces = |id: &NodeId| is_reduction(&graph.node(*id).op) && !is_contraction(id);
     let mixed = contractions > 0 && first.iter().chain(second).any(reduces);
     if contractions > 1 || mixed || first.len() + second.len() > MAX_STORES {
+        return;
+    }
+    let mut loads: Vec<NodeId> =
+        first.iter().chain(second).flat_map(|id| leaves[id].iter().map(|l| l.node)).collect();
+    loads.sort_unstable();
+    loads.dedup();
+    let sums: usize = first.iter().chain(second).map(|id| accs[id.index()]).sum();
+    if loads.len() > MAX_GROUP || sums > MAX_GROUP {
         return;
     }
     // Within a group, values are used at the same index only.

@@ -20,7 +20,7 @@ use crate::{
 /// # Errors
 /// [`LowerError::TooLarge`] if the memory cannot be addressed.
 pub fn lower(graph: &Graph) -> Result<Program, LowerError> {
-    let graph = &split::split_reductions(copy_source_roots(graph));
+    let graph = &split::split_long(copy_source_roots(graph));
     let live = graph.live();
     let parts = partition::partition(graph, &live);
     let mut plan = Plan::new(graph, &live, &parts);

@@ -1,6 +1,10 @@
-//! Splits long reductions in two, so that threads can share them and sums stay accurate.
+//! Splits what is too long for one kernel: reductions in two, so that threads can share them and sums stay accurate,
+//! and concatenations of more operands than a kernel has buffers.
 
-use bespoke_graph::{Graph, NodeId, Op, op::Reduce};
+use bespoke_graph::{
+    Graph, NodeId, Op,
+    op::{Concatenate, Reduce},
+};
 use bespoke_tensor::Shape;
 
 /// Elements combined into one from which a reduction is split.
@@ -9,10 +13,12 @@ const LONG: usize = 1 << 14;
 const MANY: usize = 64;
 /// Parts at most. It depends on the shape alone: results must not depend on the number of threads.
 const PARTS: usize = 64;
+/// Operands of one concatenation at most.
+const OPERANDS: usize = 32;
 
-/// The graph with long reductions over trailing axes made in two steps.
-pub fn split_reductions(graph: Graph) -> Graph {
-    if !graph.ids().any(|id| parts_of(&graph, id).is_some()) {
+/// The graph with long reductions over trailing axes made in two steps, and concatenations of many operands in several.
+pub fn split_long(graph: Graph) -> Graph {
+    if !graph.ids().any(|id| parts_of(&graph, id).is_some() || is_wide(&graph, id)) {
         return graph;
     }
     let mut split = Graph::new();
@@ -34,6 +40,7 @@ pub fn split_reductions(graph: Graph) -> Graph {
                     split.must(Reduce { combine: reduce.combine, axes: vec![kept.rank() + 1] }, &[grouped]);
                 split.must(Reduce { combine: reduce.combine, axes: vec![kept.rank()] }, &[partial])
             }
+            (Op::Concatenate(concatenate), _) => concatenated(&mut split, concatenate, inputs),
             (op, _) => split.must(op.clone(), &inputs),
         });
     }
@@ -44,6 +51,19 @@ pub fn split_reductions(graph: Graph) -> Graph {
         split.replace_next(new[state.node.index()], state.next.map(|n| new[n.index()]));
     }
     split
+}
+
+fn is_wide(graph: &Graph, id: NodeId) -> bool {
+    let node = graph.node(id);
+    matches!(node.op, Op::Concatenate(_)) && node.inputs.len() > OPERANDS
+}
+
+/// The operands one after the other, by pieces if they are many.
+fn concatenated(graph: &mut Graph, op: &Concatenate, mut operands: Vec<NodeId>) -> NodeId {
+    while operands.len() > OPERANDS {
+        operands = operands.chunks(OPERANDS).map(|piece| graph.must(op.clone(), piece)).collect();
+    }
+    graph.must(op.clone(), &operands)
 }
 
 /// In how many parts to reduce first, if it pays.
