@@ -1,6 +1,7 @@
 //! Integration tests: one binary.
 
 mod columns;
+mod extremes;
 mod laws;
 mod random;
 mod regressions;

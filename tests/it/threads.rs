@@ -133,7 +133,7 @@ fn large_kernels_are_right_on_any_number_of_threads() {
         assert_eq!(bespoke_lower::verify(&program), Vec::<String>::new(), "{name}");
         let code = bespoke_codegen::generate(&program, false).expect("every program has code");
         let compiled = Arc::new(Compiled { program, code });
-        let mut with =
+        let with =
             |threads: usize| run(&mut Executable::new(compiled.clone(), threads, false), &graph, &sources);
         let one = with(1).expect("it runs");
         let expected = reference(&graph, &|n| sources.get(n).cloned()).expect("all sources are there");
