@@ -225,6 +225,16 @@ pub const RULES: &[Rule] = &[
             let n = e.graph.negate(y);
             e.graph.over(x, n)
         }),
+    rule("algebra/minus-reciprocal", "(div -1 ?x)", "(neg (div 1 ?x))")
+        .exact()
+        .always()
+        .when(is_float)
+        .why("signs move outwards, where they cancel")
+        .example(|e| {
+            let x = e.matrix();
+            let minus = e.fill(x, -1.0);
+            e.graph.over(minus, x)
+        }),
     rule("algebra/mul-constants", "(mul (mul ?x ?c) ?d)", "(mul ?x (mul ?c ?d))")
         .always()
         .when(moderate)
@@ -306,6 +316,17 @@ pub const RULES: &[Rule] = &[
             let (x, y, z) = (e.input(dims), e.input(dims), e.input(dims));
             let q = e.graph.over(y, z);
             e.graph.over(x, q)
+        }),
+    rule("algebra/complement", "(add (mul ?x (sub ?y 1)) (mul ?y (sub 1 ?x)))", "(sub ?y ?x)")
+        .always()
+        .why("x(y − 1) + y(1 − x) = y − x, the gradient of binary cross-entropy")
+        .example(|e| {
+            let dims = e.dims();
+            let (x, y) = (e.input(dims), e.input(dims));
+            let one = e.fill(x, 1.0);
+            let (less, rest) = (e.graph.minus(y, one), e.graph.minus(one, x));
+            let (a, b) = (e.graph.times(x, less), e.graph.times(y, rest));
+            e.graph.plus(a, b)
         }),
     rule("algebra/common-denominator", "(add (div ?x ?z) (div ?y ?z))", "(div (add ?x ?y) ?z)")
         .when(is_float)
@@ -466,6 +487,24 @@ pub const RULES: &[Rule] = &[
             let zero = e.fill(x, 0.0);
             let r = e.graph.binary(Binary::Max, x, zero);
             e.graph.binary(Binary::Max, r, zero)
+        }),
+    rule("algebra/max-same", "(max ?x ?x)", "?x").exact().always().why("no choice").example(|e| {
+        let x = e.matrix();
+        e.graph.binary(Binary::Max, x, x)
+    }),
+    rule("algebra/min-same", "(min ?x ?x)", "?x").exact().always().why("no choice").example(|e| {
+        let x = e.matrix();
+        e.graph.binary(Binary::Min, x, x)
+    }),
+    rule("algebra/not-not", "(not (not ?x))", "?x")
+        .exact()
+        .always()
+        .why("every bit is flipped twice")
+        .example(|e| {
+            let dims = e.dims();
+            let x = e.typed(Type::new(DType::Bool, dims));
+            let n = e.graph.unary(Unary::Not, x);
+            e.graph.unary(Unary::Not, n)
         }),
     rule("algebra/select-same", "(select ?c ?x ?x)", "?x").exact().always().why("no choice").example(|e| {
         let x = e.matrix();

@@ -154,4 +154,13 @@ pub const RULES: &[Rule] = &[
             let y = of(e, Unary::Sigmoid).1;
             e.graph.unary(Unary::Log, y)
         }),
+    rule("functions/log-sigmoid-complement", "(log (sub 1 (sigmoid ?x)))", "(neg (softplus ?x))")
+        .always()
+        .why("does not underflow for large x")
+        .example(|e| {
+            let (x, y) = of(e, Unary::Sigmoid);
+            let one = e.fill(x, 1.0);
+            let rest = e.graph.minus(one, y);
+            e.graph.unary(Unary::Log, rest)
+        }),
 ];

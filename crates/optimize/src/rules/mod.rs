@@ -46,6 +46,11 @@ fn positive(view: &dyn View, class: Class, depth: usize) -> bool {
                 Op::Unary(Unary::Exp | Unary::Sigmoid | Unary::Softplus | Unary::Cosh) => true,
                 Op::Unary(Unary::Sqrt | Unary::Rsqrt) => all(),
                 Op::Binary(Binary::Add | Binary::Mul | Binary::Div) => all(),
+                // 1 − σ(y) is σ(−y).
+                Op::Binary(Binary::Sub) => {
+                    view.splat(x[0]).is_some_and(|one| one.to_f64() >= 1.0)
+                        && nodes(view, x[1]).any(|(op, _)| *op == Op::Unary(Unary::Sigmoid))
+                }
                 Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) => all(),
                 Op::Reduce(r) => match r.combine {
                     Combine::Sum | Combine::Product | Combine::Max | Combine::Min => {

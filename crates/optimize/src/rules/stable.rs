@@ -156,6 +156,17 @@ pub const RULES: &[Rule] = &[
             let (q, p) = (e.graph.over(a, s), e.graph.times(s, b));
             e.graph.times(q, p)
         }),
+    rule("stable/cancel-nested", "(mul (div (div ?a ?e) ?b) ?e)", "(div ?a ?b)")
+        .always()
+        .when(positive_e)
+        .why("e > 0: the gradient of log(1/(1 + e⁻ˣ)) through the quotient")
+        .example(|e| {
+            let [_, exp, ..] = softmax(e);
+            let (a, b) = (like(e, exp), like(e, exp));
+            let q = e.graph.over(a, exp);
+            let r = e.graph.over(q, b);
+            e.graph.times(exp, r)
+        }),
     rule("stable/cancel-sum", "(mul (add (div ?a ?e) ?v) ?e)", "(add ?a (mul ?v ?e))")
         .always()
         .when(positive_e)
@@ -178,6 +189,40 @@ pub const RULES: &[Rule] = &[
             let difference = e.graph.minus(v, q);
             e.graph.times(difference, exp)
         }),
+    rule(
+        "stable/cancel-quotient-sum",
+        "(mul (add (div ?a ?e) (div ?b ?f)) (mul ?e ?f))",
+        "(add (mul ?a ?f) (mul ?b ?e))",
+    )
+    .always()
+    .when(|m| positive_e(m) && is_positive(m.view, m.class("f")))
+    .why("the gradient of t·log σ + (1 − t)·log(1 − σ) divides by σ and 1 − σ, then multiplies by both")
+    .example(|e| {
+        let x = e.matrix();
+        let (s, one) = (e.graph.unary(Unary::Sigmoid, x), e.fill(x, 1.0));
+        let rest = e.graph.minus(one, s);
+        let (a, b) = (like(e, x), like(e, x));
+        let (p, q) = (e.graph.over(a, s), e.graph.over(b, rest));
+        let (both, product) = (e.graph.plus(p, q), e.graph.times(s, rest));
+        e.graph.times(both, product)
+    }),
+    rule(
+        "stable/cancel-quotient-difference",
+        "(mul (sub (div ?a ?e) (div ?b ?f)) (mul ?e ?f))",
+        "(sub (mul ?a ?f) (mul ?b ?e))",
+    )
+    .always()
+    .when(|m| positive_e(m) && is_positive(m.view, m.class("f")))
+    .why("the gradient of t·log σ + (1 − t)·log(1 − σ) divides by σ and 1 − σ, then multiplies by both")
+    .example(|e| {
+        let x = e.matrix();
+        let (s, one) = (e.graph.unary(Unary::Sigmoid, x), e.fill(x, 1.0));
+        let rest = e.graph.minus(one, s);
+        let (a, b) = (like(e, x), like(e, x));
+        let (p, q) = (e.graph.over(a, s), e.graph.over(b, rest));
+        let (both, product) = (e.graph.minus(p, q), e.graph.times(s, rest));
+        e.graph.times(both, product)
+    }),
     rule(
         "stable/share-quotient",
         "(mul (broadcast:b (div ?a ?s)) ?e)",
