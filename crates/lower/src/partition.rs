@@ -138,10 +138,10 @@ fn update_in_place(
 
 /// Decides which values become buffers.
 fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
-    let mut users = vec![vec![]; graph.len()];
+    let mut all_users = vec![vec![]; graph.len()];
     for id in graph.ids().filter(|id| live[id.index()]) {
         for &i in &graph.node(id).inputs {
-            users[i.index()].push(id);
+            all_users[i.index()].push(id);
         }
     }
     let mut root = vec![false; graph.len()];
@@ -160,12 +160,14 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
             node.inputs.iter().map(|i| if materialised[i.index()] { 1.0 } else { cost[i.index()] }).sum();
         cost[id.index()] = (own_cost(graph, id) + operands) * reduced_elements(graph, id).max(1.0);
         let scalar_constant = matches!(node.op, Op::Constant(_));
-        let users = &users[id.index()];
+        let users = &all_users[id.index()];
         let again = |user: &NodeId| rereads(graph, *user, id);
+        let needed_again = users.len() > 1;
         materialised[id.index()] = root[id.index()]
             || !scalar_constant
                 && (is_reduction(&node.op) && cost[id.index()] > CHEAP
-                    || cost[id.index()] > CHEAP && (users.len() > 1 || users.iter().any(again)));
+                    || cost[id.index()] > CHEAP && (needed_again || users.iter().any(again))
+                    || needed_again && ends_product(graph, &all_users, id));
         if materialised[id.index()] {
             needs[id.index()] = Needs { loads: vec![id], accs: 0 };
         }
@@ -225,6 +227,17 @@ fn find_accs(graph: &Graph, live: &[bool], materialised: &[bool]) -> Vec<usize> 
         accs[id.index()] = below.sum::<usize>() + own_accs(&node.op);
     }
     accs
+}
+
+/// Is it made element by element from a contraction that nobody else needs? Then it is stored in the product's place, by
+/// the product's epilogue, instead of the bare product.
+fn ends_product(graph: &Graph, users: &[Vec<NodeId>], id: NodeId) -> bool {
+    let node = graph.node(id);
+    is_elementwise(&node.op)
+        && node.inputs.iter().any(|&i| {
+            let only_here = users[i.index()].iter().all(|&u| u == id);
+            only_here && (contraction::shape_of(graph, i).is_some() || ends_product(graph, users, i))
+        })
 }
 
 /// Does the user need elements of the operand more than once, so that a dear operand had better be stored?
