@@ -2,9 +2,10 @@
 
 use std::{fmt, panic::Location, path::PathBuf};
 
+use bespoke_autodiff::GradError;
 use bespoke_compiler::CompileError;
 use bespoke_data::DataError;
-use bespoke_graph::GraphError;
+use bespoke_graph::{EvalError, GraphError, ParseError};
 use bespoke_runtime::RunError;
 use bespoke_tensor::{TensorError, Type};
 
@@ -66,6 +67,15 @@ pub enum TrainError {
     /// An operator of a graph in the compiler's form was applied to what it does not take.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// A text is not a graph.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// The reference evaluator lacks a value.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// There is no such derivative.
+    #[error(transparent)]
+    Grad(#[from] GradError),
     /// What else a program reads or writes.
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -58,9 +58,10 @@ impl<'g> Value<'g> {
     /// x above 0, α(eˣ − 1) below (Clevert et al. 2016).
     #[track_caller]
     pub fn elu(self, alpha: f64) -> Value<'g> {
-        // The branch not taken must not overflow, or its derivative is NaN.
-        let below = self.minimum(0.0).expm1() * alpha;
-        self.gt(0.0).select(self, below)
+        let above = self.gt(0.0);
+        // The branch not taken must not overflow, or its derivative is NaN; at 0 it is taken, with slope α.
+        let below = above.select(self.number(0.0.into()), self).expm1() * alpha;
+        above.select(self, below)
     }
 
     /// x·Φ(x) with the exact normal distribution (Hendrycks & Gimpel 2016).

@@ -177,6 +177,16 @@ macro_rules! operators {
 
 operators!(Add add Add, Sub sub Sub, Mul mul Mul, Div div Div, Rem rem Rem);
 
+/// `%7: f32[4,3]`.
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.id {
+            Some(id) => write!(f, "{id}: {}", self.ty()),
+            None => f.write_str("nothing: a mistake came before"),
+        }
+    }
+}
+
 impl<'g> std::ops::Neg for Value<'g> {
     type Output = Value<'g>;
     #[track_caller]

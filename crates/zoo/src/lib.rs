@@ -78,10 +78,9 @@ impl Architecture {
         let parameters = graph.parameters();
         let wrt: Vec<NodeId> = parameters.iter().map(|p| p.node).collect();
         if let Some(loss) = parts.loss.node() {
-            let gradients = bespoke_autodiff::grad(&mut backward, loss, &wrt)
-                .map_err(|e| TrainError::Data(format!("{}: {e}", self.name)))?;
+            let gradients = bespoke_autodiff::grad(&mut backward, loss, &wrt)?;
             for (p, d) in parameters.iter().zip(gradients) {
-                backward.set_output(&format!("d_{}", p.name), d).map_err(bespoke_nn::BuildError::from)?;
+                backward.set_output(&format!("d_{}", p.name), d)?;
             }
         }
         let summary = bespoke_nn::Summary::of(&graph);
