@@ -63,9 +63,11 @@ pub fn translate(kernel: &Kernel, b: &mut FunctionBuilder<'_>, import: &mut Impo
         accs: FxHashMap::default(),
         lanes: None,
     };
-    let plan = placement::place(kernel);
-    t.evaluate(&plan.before);
-    t.outermost(&plan, params[1], params[2]);
+    if kernel.range() > 0 {
+        let plan = placement::place(kernel);
+        t.evaluate(&plan.before);
+        t.outermost(&plan, params[1], params[2]);
+    }
     t.b.ins().return_(&[]);
 }
 
@@ -204,10 +206,16 @@ impl Translator<'_, '_, '_, '_> {
 
     fn inner_loop(&mut self, var: VarId, kind: LoopKind, placed: &Placed<'_>) {
         let extent = self.kernel.exprs.extent(var);
+        if extent == 0 {
+            // Not even loads: Cranelift takes those of constant memory out of the loop, and there may be no element.
+            return;
+        }
         let mut at = |value: i64| self.b.ins().iconst(types::I64, value);
         let (zero, end) = (at(0), at(extent));
-        let LoopKind::Vector(width) = kind else {
-            return self.count(var, zero, end, 1, &placed.body, None);
+        let width = match kind {
+            LoopKind::Vector(width) if self.lanes.is_none() => width,
+            // Lanes hold the iterations of one loop only; those of a vector loop inside it come one after the other.
+            _ => return self.count(var, zero, end, 1, &placed.body, None),
         };
         let width = i64::from(width);
         let whole = extent / width * width;
@@ -215,15 +223,13 @@ impl Translator<'_, '_, '_, '_> {
         let lanes = Lanes { var, count: width as usize };
         if whole > 0 {
             // Accumulators that live on are combined lane by lane first.
-            let combined: Vec<AccId> = updated(&placed.body);
-            let outer: Vec<(AccId, Option<Variables>)> =
-                combined.iter().map(|&a| (a, self.accs.remove(&a))).collect();
-            for (acc, _) in outer.iter().filter(|o| o.1.is_some()) {
-                self.start_lanes(*acc, width as usize);
+            let outer: Vec<(AccId, Variables)> =
+                updated(&placed.body).into_iter().map(|a| (a, self.accs[&a].clone())).collect();
+            for &(acc, _) in &outer {
+                self.start_lanes(acc, width as usize);
             }
             self.count(var, zero, middle, width, &placed.body, Some(lanes));
             for (acc, variables) in outer {
-                let Some(variables) = variables else { continue };
                 let total = self.join_lanes(acc);
                 self.accs.insert(acc, variables.clone());
                 let before = self.b.use_var(variables.0[0]);
@@ -634,16 +640,21 @@ fn function(combine: Combine) -> Option<BinaryFn> {
     })
 }
 
-/// The accumulators that statements update.
+/// The accumulators that statements update, but for those that they initialise themselves.
 fn updated(body: &[Placed<'_>]) -> Vec<AccId> {
-    let mut accs = vec![];
-    for placed in body {
-        match placed.stmt {
-            Stmt::Update { acc, .. } => accs.push(*acc),
-            Stmt::For { .. } => accs.extend(updated(&placed.body)),
-            _ => {}
+    fn walk(body: &[Placed<'_>], updates: &mut Vec<AccId>, own: &mut Vec<AccId>) {
+        for placed in body {
+            match placed.stmt {
+                Stmt::Init { acc, .. } => own.push(*acc),
+                Stmt::Update { acc, .. } => updates.push(*acc),
+                Stmt::For { .. } => walk(&placed.body, updates, own),
+                Stmt::Store(_) | Stmt::Add(_) => {}
+            }
         }
     }
+    let (mut accs, mut own) = (vec![], vec![]);
+    walk(body, &mut accs, &mut own);
+    accs.retain(|a| !own.contains(a));
     accs.sort_unstable();
     accs.dedup();
     accs
