@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use bespoke_graph::{Graph, parse};
+use bespoke_autodiff::grad;
+use bespoke_graph::{Graph, NodeId, parse};
+use bespoke_tensor::DType;
 use bespoke_testkit::{random_graph, random_inputs, reference};
 
 use crate::columns::{Check, agree, no_failures, optimized_agrees, passes, report};
@@ -40,6 +42,50 @@ fn five_hundred_graphs_agree() {
 #[test]
 fn five_hundred_optimized_graphs_agree() {
     check_all(optimized_agrees, never, 0..500);
+}
+
+/// The graph with the gradients of its outputs of floats as further outputs, and as updates of states; none if nothing
+/// can be differentiated.
+fn with_gradients(mut graph: Graph) -> Option<Graph> {
+    let float = |g: &Graph, id: NodeId| g.ty(id).dtype == DType::F32;
+    let outputs: Vec<NodeId> = graph.outputs().iter().map(|o| o.1).filter(|&id| float(&graph, id)).collect();
+    let sums: Vec<NodeId> = outputs.into_iter().map(|id| graph.sum_all(id)).collect();
+    let loss = sums.into_iter().reduce(|a, b| graph.plus(a, b))?;
+    let sources = graph.inputs().map(|i| i.1).chain(graph.states().iter().map(|s| s.node));
+    let reached = |x: &NodeId| float(&graph, *x) && grad(&mut graph.clone(), loss, &[*x]).is_ok();
+    let wrt: Vec<NodeId> = sources.filter(reached).collect();
+    let gradients = grad(&mut graph, loss, &wrt).expect("each alone has one");
+    for (i, (&x, d)) in wrt.iter().zip(gradients).enumerate() {
+        if graph.states().iter().any(|s| s.node == x) {
+            let rate = graph.fill_like(d, 0.125);
+            let step = graph.times(rate, d);
+            let next = graph.minus(x, step);
+            graph.replace_next(x, Some(next));
+        } else {
+            graph.set_output(&format!("d{i}"), d).expect("names are numbered");
+        }
+    }
+    (!wrt.is_empty()).then_some(graph)
+}
+
+#[test]
+fn random_training_steps_agree() {
+    let (mut failures, mut steps) = (vec![], 0);
+    for seed in 0..300 {
+        let Some(graph) = with_gradients(random_graph(seed, 5 + seed as usize % 36)) else { continue };
+        steps += 1;
+        let sources = |g: &Graph| random_inputs(g, seed, false);
+        for check in [agree, optimized_agrees] {
+            if passes(check, &graph, &sources(&graph)).is_err() {
+                failures.push(report(&format!("step{seed}"), check, &graph, &sources));
+            }
+        }
+        if failures.len() >= 10 {
+            break;
+        }
+    }
+    no_failures(&failures);
+    assert!(steps > 150, "only {steps} graphs had gradients");
 }
 
 /// `BESPOKE_RANDOM_GRAPHS` says how many (50,000), `BESPOKE_RANDOM_SEED` from which seed (500).

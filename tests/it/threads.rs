@@ -114,9 +114,12 @@ fn picks(g: &mut Graph) {
     output(g, bits);
 }
 
+/// Adds inputs, nodes and outputs.
+type Build = fn(&mut Graph);
+
 #[test]
 fn large_kernels_are_right_on_any_number_of_threads() {
-    let graphs: [(&str, fn(&mut Graph)); 6] = [
+    let graphs: [(&str, Build); 6] = [
         ("elementwise", elementwise),
         ("softmax", softmax),
         ("reductions", reductions),
