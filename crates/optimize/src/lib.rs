@@ -3,6 +3,22 @@
 //! Tier 0 rebuilds the graph with what is better in every graph. An e-graph then holds many equal graphs at once, made by
 //! rules that are data ([`rules()`]); a cost model picks the cheapest. The result is never dearer than the graph given.
 //!
+//! ```
+//! use bespoke_graph::{Graph, op::Unary};
+//! use bespoke_optimize::{Config, optimize};
+//! use bespoke_tensor::{DType, Type};
+//!
+//! let mut g = Graph::new();
+//! let x = g.input("x", Type::new(DType::F32, [3]))?;
+//! let s = g.unary(Unary::Sigmoid, x);
+//! let y = g.unary(Unary::Log, s);
+//! g.set_output("y", y)?;
+//! let (result, report) = optimize(&g, &Config::default())?;
+//! assert!(result.to_string().contains("softplus"), "log σ(x) = −softplus(−x)");
+//! assert!(report.to_string().contains("functions/log-sigmoid"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! **Invariant**: the result has the same inputs, states and outputs; equal graphs give equal results.
 
 mod config;

@@ -59,6 +59,15 @@ pub const RULES: &[Rule] = &[
             let zero = e.fill(x, 0.0);
             e.graph.plus(zero, x)
         }),
+    rule("algebra/add-minus-zero", "(add ?x -0)", "?x")
+        .exact()
+        .always()
+        .why("−0 is neutral, even for −0")
+        .example(|e| {
+            let x = e.matrix();
+            let zero = e.fill(x, -0.0);
+            e.graph.plus(zero, x)
+        }),
     rule("algebra/sub-zero", "(sub ?x 0)", "?x").always().why("as x + 0").example(|e| {
         let x = e.matrix();
         let zero = e.fill(x, 0.0);
@@ -468,6 +477,15 @@ pub const RULES: &[Rule] = &[
             let x = e.matrix();
             let n = e.graph.negate(x);
             e.graph.unary(Unary::Abs, n)
+        }),
+    rule("algebra/abs-abs", "(abs (abs ?x))", "(abs ?x)")
+        .exact()
+        .always()
+        .why("it has no sign any more")
+        .example(|e| {
+            let x = e.matrix();
+            let a = e.graph.unary(Unary::Abs, x);
+            e.graph.unary(Unary::Abs, a)
         }),
     rule("algebra/square-neg", "(mul (neg ?x) (neg ?x))", "(mul ?x ?x)")
         .exact()

@@ -383,6 +383,18 @@ fn inputs_and_states_stay() {
 }
 
 #[test]
+fn graphs_that_compute_nothing_are_legal() {
+    let mut g = Graph::new();
+    assert_eq!(optimize(&g, &Config::default()).unwrap().0.len(), 0);
+    let w = g.state("w", f32([2, 0])).unwrap();
+    let t = g.transpose(w, &[1, 0]);
+    let product = g.matmul(w, t);
+    g.set_output("zeros", product).unwrap();
+    let result = check(&g);
+    assert_eq!(dots(&result), 0, "an empty sum is known:\n{result}");
+}
+
+#[test]
 fn places_in_the_program_are_kept() {
     let mut g = Graph::new();
     let x = g.input("x", f32([3])).unwrap();
