@@ -273,32 +273,39 @@ impl<'a> Plan<'a> {
         let (graph, parts, read) = (self.graph, self.parts, &self.read);
         let values = Values { graph, materialised: &parts.materialised, buffers: read };
         let targets = self.write[&id].clone();
+        let first = targets[0];
         let mut launches = vec![];
-        for (i, &target) in targets.iter().enumerate() {
-            let mut builder = Builder::new(&values, &[id]);
+        let copy = |target: BufferIndex, own: &[NodeId], value: NodeId, name: String| {
+            let mut builder = Builder::new(&values, own);
             let vars: Vec<VarId> = ty.shape.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
             let index: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
             let flat = builder.exprs.flatten(&ty.shape, &index);
-            let value = builder.element(x, &index);
+            let value = builder.element(value, &index);
             let store = builder.store(target, ty, flat, value);
             builder.push(Stmt::Store(vec![store]));
-            launches.push(finish(builder, format!("{name}_copy{i}"), vars));
+            finish(builder, name, vars)
+        };
+        launches.push(copy(first, &[id], x, format!("{name}_copy")));
 
-            let mut builder = Builder::new(&values, &[id]);
-            let vars: Vec<VarId> = from.shape.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
-            let index: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
-            let (axis, count) = (scatter.axis, picks.rank() - scatter.batch);
-            let at = [&index[..scatter.batch], &index[axis..axis + count]].concat();
-            let position = builder.element(indices, &at);
-            let position = builder.exprs.convert(DType::I64, position);
-            let position = builder.exprs.index_clamp(position, ty.shape[axis] as i64 - 1);
-            let to = [&index[..axis], &[position], &index[axis + count..]].concat();
-            let to = builder.exprs.flatten(&ty.shape, &to);
-            let value = builder.element(updates, &index);
-            let store = Store { value, ..builder.store(target, ty, to, value) };
-            builder.add_to(store.buffer);
-            builder.push(Stmt::Add(store));
-            launches.push(finish_serial(builder, format!("{name}_add{i}"), vars));
+        let mut builder = Builder::new(&values, &[id]);
+        let vars: Vec<VarId> = from.shape.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
+        let index: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
+        let (axis, count) = (scatter.axis, picks.rank() - scatter.batch);
+        let at = [&index[..scatter.batch], &index[axis..axis + count]].concat();
+        let position = builder.element(indices, &at);
+        let position = builder.exprs.convert(DType::I64, position);
+        let position = builder.exprs.index_clamp(position, ty.shape[axis] as i64 - 1);
+        let to = [&index[..axis], &[position], &index[axis + count..]].concat();
+        let to = builder.exprs.flatten(&ty.shape, &to);
+        let value = builder.element(updates, &index);
+        let store = Store { value, ..builder.store(first, ty, to, value) };
+        builder.add_to(store.buffer);
+        builder.push(Stmt::Add(store));
+        launches.push(finish_serial(builder, format!("{name}_add"), vars));
+
+        // Not from the operands again: the first target may be a state that they are computed from.
+        for (i, &target) in targets.iter().enumerate().skip(1) {
+            launches.push(copy(target, &[], id, format!("{name}_copy{i}")));
         }
         self.program.launches.extend(launches);
     }
