@@ -5,15 +5,29 @@ use bespoke_testkit::random_inputs;
 
 use crate::columns::{agree, no_failures, optimized_agrees, passes};
 
-const GRAPHS: [(&str, &str); 1] = [(
-    "a reduction of nothing asked for elements",
-    r#"graph {
+const GRAPHS: [(&str, &str); 2] = [
+    (
+        "a reduction of nothing asked for elements",
+        r#"graph {
   %0 = input {name="x"} : f32[3,2,0]
   %1 = concatenate %0 {axis=2} : f32[3,2,0]
   %2 = reduce_max %1 {axes=[0,1,2]} : f32[]
   output "y" = %2
 }"#,
-)];
+    ),
+    (
+        "a scatter in place was read for a second state",
+        r#"graph {
+  %0 = state {name="a"} : f32[7]
+  %1 = state {name="b"} : f32[7]
+  %2 = input {name="at"} : i32[6]
+  %3 = input {name="by"} : f32[6]
+  %4 = scatter_add %0, %2, %3 {axis=0} : f32[7]
+  next "a" = %4
+  next "b" = %4
+}"#,
+    ),
+];
 
 #[test]
 fn agree_now() {
