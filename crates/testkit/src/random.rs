@@ -1,7 +1,7 @@
 //! Random graphs.
 
 use bespoke_graph::{
-    Graph, NodeId, Operator,
+    Graph, NodeId, Operator, State,
     op::{
         ArgReduce, Binary, Broadcast, Concatenate, Constant, Convert, Dot, Extremum, Gather, Iota, Pad,
         RandomBits, Reduce, Reshape, Reverse, ScatterAdd, Slice, StopGradient, Transpose, Unary,
@@ -412,7 +412,11 @@ impl Maker {
         let picked = Gather { axis, batch }.infer(&[self.graph.ty(x), self.graph.ty(indices)]);
         let ty = picked.expect("the indices suit");
         let updates = self.of_type(ty);
-        self.graph.must(ScatterAdd { axis, batch }, &[x, indices, updates]);
+        let sum = self.graph.must(ScatterAdd { axis, batch }, &[x, indices, updates]);
+        let is_free = |s: &State| s.node == x && s.next.is_none();
+        if self.graph.states().iter().any(is_free) && self.rng.chance(0.6) {
+            self.graph.set_next(x, sum).expect("the state has none yet");
+        }
     }
 
     fn random_or_constant(&mut self) {
@@ -459,7 +463,7 @@ impl Maker {
                 continue;
             }
             let ty = self.graph.ty(state.node);
-            let next = match self.rng.below(8) {
+            let next = match self.rng.below(10) {
                 // An update in place, if nothing else is in the way.
                 0..=2 if ty.dtype != DType::Bool => {
                     let other = self.of_type(ty);
@@ -479,6 +483,12 @@ impl Maker {
                 }
                 5 => self.input(ty),
                 6 => continue,
+                7 => {
+                    // What another state becomes too.
+                    let nexts = self.graph.states().iter().filter_map(|s| s.next);
+                    let suitable: Vec<NodeId> = nexts.filter(|n| self.graph.ty(*n) == ty).collect();
+                    if suitable.is_empty() { continue } else { *self.rng.pick(&suitable) }
+                }
                 _ => self.of_type(ty),
             };
             self.graph.set_next(state.node, next).expect("of the same type, and the first");
