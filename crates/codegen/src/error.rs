@@ -6,6 +6,9 @@ pub enum CodegenError {
     /// This machine or its settings are not supported by Cranelift.
     #[error("no code can be generated for this machine: {0}")]
     Machine(String),
+    /// Kernels break the rules of [`bespoke_loops::verify`].
+    #[error("{0}")]
+    Invalid(String),
     /// Cranelift refused a function.
     #[error("{function}: {reason}")]
     Function {

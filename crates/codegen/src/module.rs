@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt};
 
-use bespoke_loops::{FunctionCode, Kernel};
+use bespoke_loops::{FunctionCode, Kernel, verify};
 use bespoke_lower::Tile;
 use cranelift_codegen::{
     Context, FinalizedMachReloc, FinalizedRelocTarget,
@@ -46,6 +46,7 @@ pub struct ModuleBuilder<'a> {
     sources: Vec<(String, Source<'a>)>,
     texts: HashMap<String, FunctionId>,
     tiles: HashMap<Tile, FunctionId>,
+    invalid: Vec<String>,
 }
 
 impl<'a> ModuleBuilder<'a> {
@@ -54,11 +55,17 @@ impl<'a> ModuleBuilder<'a> {
         ModuleBuilder::default()
     }
 
-    /// Adds a loop kernel.
+    /// Adds a loop kernel. That it is invalid is told by [`ModuleBuilder::finish`].
     pub fn add_kernel(&mut self, kernel: &'a Kernel) -> FunctionId {
-        // The text without the name says all that the code depends on.
+        let invalid = verify(kernel);
+        if !invalid.is_empty() {
+            self.invalid.extend(invalid);
+            return FunctionId(self.sources.len());
+        }
+        // The text without the name says all that the code depends on. Its first line ends with the buffers.
         let text = kernel.to_string();
-        let content = text.split_once('(').map_or(text.as_str(), |t| t.1).to_owned();
+        let line = text.split('\n').next().unwrap_or_default();
+        let content = text[line.rfind('(').unwrap_or(0)..].to_owned();
         let next = FunctionId(self.sources.len());
         let id = *self.texts.entry(content).or_insert(next);
         if id == next {
@@ -80,9 +87,17 @@ impl<'a> ModuleBuilder<'a> {
     /// Compiles all functions, several at a time. `keep_text` keeps the intermediate code for [`Module::clif`].
     ///
     /// # Errors
-    /// [`CodegenError`] if this machine is not supported or a function is refused.
+    /// [`CodegenError`] if a kernel is invalid, this machine is not supported or a function is refused.
     pub fn finish(self, keep_text: bool) -> Result<Module, CodegenError> {
-        let (optimised, plain) = (isa("speed")?, isa("none")?);
+        self.finish_without(&[], keep_text)
+    }
+
+    /// The same for a machine that lacks some features of this one.
+    fn finish_without(self, features: &[&str], keep_text: bool) -> Result<Module, CodegenError> {
+        if !self.invalid.is_empty() {
+            return Err(CodegenError::Invalid(self.invalid.join("; ")));
+        }
+        let (optimised, plain) = (isa("speed", features)?, isa("none", features)?);
         let compiled: Vec<Compiled> = self
             .sources
             .par_iter()
@@ -98,9 +113,14 @@ impl<'a> ModuleBuilder<'a> {
     }
 }
 
-/// The machine that we run on, with what it can do.
-fn isa(opt_level: &str) -> Result<OwnedTargetIsa, CodegenError> {
+/// The machine that we run on, with what it can do but for some features.
+fn isa(opt_level: &str, without: &[&str]) -> Result<OwnedTargetIsa, CodegenError> {
     let machine = |e: &dyn fmt::Display| CodegenError::Machine(e.to_string());
+    // Cranelift would call helpers for shuffles and rounding, which nobody provides.
+    #[cfg(target_arch = "x86_64")]
+    if !is_x86_feature_detected!("sse4.1") || !is_x86_feature_detected!("ssse3") {
+        return Err(machine(&"SSE4.1 and SSSE3 are needed"));
+    }
     let mut flags = settings::builder();
     let verify = if cfg!(debug_assertions) { "true" } else { "false" };
     let options = [
@@ -114,7 +134,10 @@ fn isa(opt_level: &str) -> Result<OwnedTargetIsa, CodegenError> {
     for (name, value) in options {
         flags.set(name, value).map_err(|e| machine(&e))?;
     }
-    let builder = cranelift_native::builder().map_err(|e| machine(&e))?;
+    let mut builder = cranelift_native::builder().map_err(|e| machine(&e))?;
+    for feature in without {
+        builder.set(feature, "false").map_err(|e| machine(&e))?;
+    }
     builder.finish(settings::Flags::new(flags)).map_err(|e| machine(&e))
 }
 
@@ -191,6 +214,14 @@ fn compile(
     })
 }
 
+extern "C" fn fmaf(x: f32, y: f32, z: f32) -> f32 {
+    x.mul_add(y, z)
+}
+
+extern "C" fn fma(x: f64, y: f64, z: f64) -> f64 {
+    x.mul_add(y, z)
+}
+
 /// Puts compiled functions into executable memory.
 fn link(isa: &OwnedTargetIsa, compiled: Vec<Compiled>) -> Result<Module, CodegenError> {
     let memory = |e: &dyn fmt::Display| CodegenError::Memory(e.to_string());
@@ -200,6 +231,9 @@ fn link(isa: &OwnedTargetIsa, compiled: Vec<Compiled>) -> Result<Module, Codegen
     let arena = ArenaMemoryProvider::new_with_size(size.next_multiple_of(4096) + (64 << 10))
         .map_err(|e| memory(&e))?;
     builder.memory_provider(Box::new(arena));
+    // What machines without such an instruction call.
+    builder.symbol("fmaf", fmaf as extern "C" fn(f32, f32, f32) -> f32 as *const u8);
+    builder.symbol("fma", fma as extern "C" fn(f64, f64, f64) -> f64 as *const u8);
     for (name, code) in compiled.iter().flat_map(|c| &c.calls) {
         builder.symbol(
             *name,
@@ -332,6 +366,104 @@ impl Drop for Module {
         if let Some(jit) = self.jit.take() {
             // SAFETY: whoever calls code of the module keeps it alive.
             unsafe { jit.free_memory() };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bespoke_loops::{interpret, parse_kernel};
+    use bespoke_tensor::{DType, Scalar, Tensor, Type};
+
+    use super::*;
+
+    const FUSED: &str = "
+kernel fused(b0: f32[23] read, b1: f64[23] read, b2: f32[23] write, b3: f64[23] write) {
+  parallel vector(8) i0 < 23 {
+    e0 = load b0[i0]
+    e1 = fma e0, e0, f32 -1
+    e2 = load b1[i0]
+    e3 = fma e2, e2, f64 -1
+    store b2[i0], e1; b3[i0], e3
+  }
+}
+";
+
+    fn fused() -> Kernel {
+        parse_kernel(FUSED, &[]).unwrap()
+    }
+
+    #[test]
+    fn machines_without_fused_products_give_the_same_bits() {
+        let kernel = fused();
+        let numbers = |dtype| {
+            Tensor::from_fn(Type::new(dtype, [23]), |i| Scalar::F64(1.0 + (i as f64 * 0.37).sin() * 1e-4))
+        };
+        let zeros = |dtype| Tensor::zeros(Type::new(dtype, [23]));
+        let buffers = [numbers(DType::F32), numbers(DType::F64), zeros(DType::F32), zeros(DType::F64)];
+        let mut expected = buffers.to_vec();
+        interpret(&kernel, &mut expected, 0..23).unwrap();
+        let lesser: &[&str] =
+            if cfg!(target_arch = "x86_64") { &["has_fma", "has_avx", "has_avx2"] } else { &[] };
+        for without in [&[], lesser] {
+            let mut builder = ModuleBuilder::new();
+            let id = builder.add_kernel(&kernel);
+            let tile = builder.add_tile(Tile { dtype: DType::F32, mr: 2, nr: 4 });
+            let module = builder.finish_without(without, false).unwrap();
+            let mut got = buffers.to_vec();
+            let args: Vec<*mut u8> = got.iter_mut().map(Tensor::as_mut_ptr).collect();
+            // SAFETY: the buffers have the kernel's types and sizes.
+            unsafe { module.kernel(id)(args.as_ptr(), 0, 23) };
+            assert_eq!(got, expected, "without {without:?}");
+            let (a, b, mut c) = ([3f32, 5.0], [1f32, 2.0, 3.0, 4.0], [0f32; 8]);
+            let result = c.as_mut_ptr().cast();
+            // SAFETY: one step of two rows by four columns.
+            unsafe { module.tile(tile)(a.as_ptr().cast(), b.as_ptr().cast(), 1, result, 4) };
+            assert_eq!(c, [3.0, 6.0, 9.0, 12.0, 5.0, 10.0, 15.0, 20.0], "without {without:?}");
+        }
+    }
+
+    #[test]
+    fn invalid_kernels_are_refused_by_name() {
+        let mut kernel = fused();
+        kernel.buffers[0].elements = 22;
+        let mut builder = ModuleBuilder::new();
+        builder.add_kernel(&kernel);
+        let error = builder.finish(false).unwrap_err().to_string();
+        assert!(error.contains("kernel fused") && error.contains("22 elements"), "{error}");
+        let mut kernel = fused();
+        kernel.body = bespoke_loops::Stmt::Store(vec![]);
+        let mut builder = ModuleBuilder::new();
+        builder.add_kernel(&kernel);
+        let error = builder.finish(false).unwrap_err().to_string();
+        assert!(error.contains("the body is not a loop"), "{error}");
+        let mut kernel = fused();
+        for _ in 0..64 {
+            kernel.exprs.declare_var(2);
+        }
+        let mut builder = ModuleBuilder::new();
+        builder.add_kernel(&kernel);
+        let error = builder.finish(false).unwrap_err().to_string();
+        assert!(error.contains("at most 64"), "{error}");
+    }
+
+    #[test]
+    fn equal_functions_are_compiled_once() {
+        let (first, mut second) = (fused(), fused());
+        second.name = "another (name)".to_owned();
+        let mut other = fused();
+        other.buffers[3].elements = 24;
+        let mut builder = ModuleBuilder::new();
+        let ids = [&first, &second, &other].map(|k| builder.add_kernel(k));
+        assert!(ids[0] == ids[1] && ids[1] != ids[2], "{ids:?}");
+        let tiles = [DType::F32, DType::F32, DType::F64].map(|d| builder.add_tile(Tile::of(d)));
+        assert!(tiles[0] == tiles[1] && tiles[1] != tiles[2], "{tiles:?}");
+        let module = builder.finish(true).unwrap();
+        assert_eq!(module.ids().count(), 4);
+        assert_eq!(module.name(ids[1]), "fused");
+        assert!(module.clif(ids[0]).unwrap().contains("fma"), "{:?}", module.clif(ids[0]));
+        if cfg!(target_arch = "x86_64") {
+            assert!(module.asm(ids[0]).contains("vfmadd"), "{}", module.asm(ids[0]));
         }
     }
 }
