@@ -236,7 +236,10 @@ impl Bounds<'_> {
                 let safe = |k: usize| {
                     let (other, e) = at(k);
                     let ahead = if greatest { best - other } else { other - best };
-                    k == winner || own == 0.0 && e == 0.0 || best.is_nan() && e.is_finite() || ahead > own + e
+                    k == winner
+                        || own == 0.0 && e == 0.0
+                        || best.is_nan() && (own + e).is_finite()
+                        || ahead > own + e
                 };
                 if (0..extent).all(safe) { 0.0 } else { f64::INFINITY }
             })
