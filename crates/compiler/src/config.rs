@@ -5,7 +5,7 @@
 pub struct Config {
     /// How to rewrite the graph; `None` compiles it as it is.
     pub optimize: Option<bespoke_optimize::Config>,
-    /// The number of threads that share large kernels; 0: as many as the machine has. Results do not depend on it.
+    /// The number of threads that share large kernels, at most 64; 0: as many as the machine has. Results do not depend on it.
     pub threads: usize,
     /// Keep the text of the intermediate code for inspection; it costs a little time.
     pub keep_text: bool,

@@ -7,9 +7,14 @@ use std::{
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// The number of threads that `0` stands for: those of the machine.
+/// More threads than this are not made: they would only wait for each other.
+const MOST: usize = 64;
+
+/// The number of threads to use: 0 stands for those of the machine.
 pub fn resolve(threads: usize) -> usize {
-    if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads }
+    let asked =
+        if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads };
+    asked.min(MOST)
 }
 
 /// The pool of this many threads; none for one thread, or if the system gives no more.
