@@ -241,11 +241,11 @@ impl Maker {
     }
 
     /// Any element of a buffer of its own that is only read.
-    fn load(&mut self, dtype: DType, depth: usize) -> ExprId {
+    fn load(&mut self, dtype: DType, depth: usize, known: &[ExprId]) -> ExprId {
         if depth > 1 && self.rng.one_in(6) {
             let elements = 1 + self.rng.below(20);
             let buffer = self.buffer(dtype, elements, Access::Read);
-            let position = self.value(DType::I64, depth - 1, &[]);
+            let position = self.value(DType::I64, depth - 1, known);
             let index = self.exprs.index_clamp(position, elements as i64 - 1);
             return self.exprs.load(buffer, index);
         }
@@ -279,7 +279,13 @@ impl Maker {
     fn value(&mut self, dtype: DType, depth: usize, known: &[ExprId]) -> ExprId {
         if !known.is_empty() && self.rng.one_in(2) {
             let e = self.rng.of(known);
-            return self.exprs.convert(dtype, e);
+            let e = self.exprs.convert(dtype, e);
+            if dtype == DType::I64 && self.rng.one_in(3) {
+                // A part of an index then.
+                let three = self.exprs.index_const(3);
+                return self.exprs.index_add(e, three);
+            }
+            return e;
         }
         // Kernels have at most 64 buffers.
         let full = self.buffers.len() > 40;
@@ -295,7 +301,7 @@ impl Maker {
                     let i = self.exprs.add(Expr::Var(self.scope[var]));
                     self.exprs.convert(dtype, i)
                 }
-                _ => self.load(dtype, depth),
+                _ => self.load(dtype, depth, known),
             };
         }
         let depth = depth - 1;
@@ -312,7 +318,7 @@ impl Maker {
                 let takes = |f: &BinaryFn| f.is_comparison() && apply_binary(*f, zero, zero).is_some();
                 let all: Vec<BinaryFn> = BinaryFn::ALL.iter().copied().filter(takes).collect();
                 if all.is_empty() {
-                    return self.load(dtype, depth);
+                    return self.load(dtype, depth, known);
                 }
                 let (f, x, y) =
                     (self.rng.of(&all), self.value(of, depth, known), self.value(of, depth, known));
@@ -353,7 +359,7 @@ impl Maker {
                 let x = self.value(from, depth, known);
                 self.exprs.bitcast(dtype, x)
             }
-            _ => self.load(dtype, depth),
+            _ => self.load(dtype, depth, known),
         }
     }
 }

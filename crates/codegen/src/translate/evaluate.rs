@@ -1,6 +1,6 @@
 //! Expressions: for all lanes at once where there are instructions for that, lane by lane otherwise.
 
-use bespoke_loops::{BinaryFn, Expr, ExprId, FunctionCode};
+use bespoke_loops::{AccId, BinaryFn, Expr, ExprId, FunctionCode};
 use bespoke_tensor::{DType, Scalar};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 
@@ -28,7 +28,7 @@ impl Translator<'_, '_, '_, '_> {
             Expr::Acc(acc) => {
                 let values: Chunks = self.accs[acc].0.clone().iter().map(|&v| self.b.use_var(v)).collect();
                 match self.lanes {
-                    Some(_) if values.len() > 1 || self.is_chunk(values[0]) => Held::Vector(values),
+                    Some(_) if self.is_vector(*acc) => Held::Vector(values),
                     _ => Held::Scalar(values[0]),
                 }
             }
@@ -42,17 +42,18 @@ impl Translator<'_, '_, '_, '_> {
         }
     }
 
-    fn is_chunk(&self, x: Value) -> bool {
-        self.b.func.dfg.value_type(x).is_vector()
+    /// Has the index a part, other than loop variables, that differs between lanes?
+    fn has_vector_atom(&self, e: ExprId) -> bool {
+        self.kernel.exprs.affine(e).terms.iter().any(|&(atom, _)| match self.kernel.exprs.get(atom) {
+            Expr::Acc(acc) => self.is_vector(*acc),
+            _ => matches!(self.values.get(&atom), Some(Held::Vector(_))),
+        })
     }
 
-    fn has_vector_atom(&self, e: ExprId) -> bool {
-        self.kernel
-            .exprs
-            .affine(e)
-            .terms
-            .iter()
-            .any(|t| matches!(self.values.get(&t.0), Some(Held::Vector(_))))
+    /// Does the accumulator hold a value a lane?
+    fn is_vector(&self, acc: AccId) -> bool {
+        let (variables, ty) = &self.accs[&acc];
+        variables.len() > 1 || ty.is_vector()
     }
 
     /// An index in one lane.
