@@ -6,4 +6,5 @@ mod laws;
 mod random;
 mod regressions;
 mod samples;
+mod snapshots;
 mod threads;

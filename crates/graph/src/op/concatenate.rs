@@ -49,7 +49,8 @@ impl Operator for Concatenate {
             if !fits {
                 return Err(format!("{ty} does not continue {first} along axis {}", self.axis));
             }
-            dims[self.axis] += ty.shape[self.axis];
+            let sum = dims[self.axis].checked_add(ty.shape[self.axis]);
+            dims[self.axis] = sum.ok_or_else(|| format!("axis {} becomes too large", self.axis))?;
         }
         Ok(Type::new(first.dtype, shape(&dims)?))
     }

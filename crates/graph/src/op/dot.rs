@@ -161,7 +161,8 @@ impl Operator for Dot {
                 (lhs.scalars().map(Scalar::to_f64).collect(), rhs.scalars().map(Scalar::to_f64).collect());
             Tensor::from_fn(ty, |i| {
                 let (ls, rs) = starts[i];
-                Scalar::F64(offsets.iter().map(|&(lo, ro)| l[ls + lo] * r[rs + ro]).sum())
+                // From +0: an empty sum is not −0.
+                Scalar::F64(offsets.iter().fold(0.0, |sum, &(lo, ro)| sum + l[ls + lo] * r[rs + ro]))
             })
         } else {
             let ints = |t: &Tensor| t.scalars().map(|s| s.to_i64().expect("not a float")).collect::<Vec<_>>();

@@ -164,7 +164,7 @@ table! {
         g.times(c, slope)
     });
     /// The logistic function 1/(1 + e⁻ˣ); its derivative is σ·(1 − σ).
-    Sigmoid "sigmoid" Float, |x| 1.0 / (1.0 + (-x).exp()), math::sigmoid, Some(|g, _, y, c| {
+    Sigmoid "sigmoid" Float, logistic, math::sigmoid, Some(|g, _, y, c| {
         let one = g.fill_like(y, 1.0);
         let rest = g.minus(one, y);
         let slope = g.times(y, rest);
@@ -190,6 +190,11 @@ table! {
     IsNan "is_nan" Test, |x| f64::from(x.is_nan()), |e, x| e.binary(BinaryFn::Ne, x, x), None;
     /// Is x neither infinite nor NaN?
     IsFinite "is_finite" Test, |x| f64::from(x.is_finite()), define_is_finite, None;
+}
+
+/// 1/(1 + e⁻ˣ), as eˣ/(1 + eˣ) below 0, where e⁻ˣ would overflow.
+fn logistic(x: f64) -> f64 {
+    if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) }
 }
 
 /// 1/√(1 − x²).

@@ -470,9 +470,10 @@ pub const RULES: &[Rule] = &[
         },
     ),
     rule("algebra/abs-neg", "(abs (neg ?x))", "(abs ?x)")
+        .when(is_float)
         .exact()
         .always()
-        .why("a sign does not matter")
+        .why("a sign does not matter; −x of an unsigned integer wraps to another number")
         .example(|e| {
             let x = e.matrix();
             let n = e.graph.negate(x);

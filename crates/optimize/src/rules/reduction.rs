@@ -28,7 +28,8 @@ fn reduce_broadcast(view: &dyn View, class: Class, op: &Op, children: &Children)
         let repeated: Vec<usize> = r.axes.iter().copied().filter(|a| !b.axes.contains(a)).collect();
         let times = extent(&b.shape, &repeated);
         let counts = match r.combine {
-            Combine::Sum => ty.dtype.is_float() || times < 128,
+            // No copies at all sum to 0, which 0·x is not of an infinite x.
+            Combine::Sum => times > 0 && (ty.dtype.is_float() || times < 128),
             Combine::Product => false,
             _ => times > 0,
         };
