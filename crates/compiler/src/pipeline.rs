@@ -76,7 +76,8 @@ pub fn compile(
     };
 
     let start = Instant::now();
-    let program = bespoke_lower::lower(lowered_from).map_err(CompileError::at(Stage::Lowered))?;
+    let mut program = bespoke_lower::lower(lowered_from).map_err(CompileError::at(Stage::Lowered))?;
+    program.checks = bespoke_lower::index_checks(graph);
     check("program", &program, || bespoke_lower::verify(&program));
     observer(&Event::new(Stage::Lowered, Artifact::Program(&program), start));
 

@@ -19,6 +19,6 @@ mod verify;
 
 pub use contraction::{Contraction, Tile};
 pub use error::LowerError;
-pub use plan::lower;
+pub use plan::{index_checks, lower};
 pub use program::{Buffer, BufferIndex, IndexCheck, Launch, Place, Program, StateSlot, Work};
 pub use verify::verify;

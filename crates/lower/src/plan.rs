@@ -94,7 +94,7 @@ impl<'a> Plan<'a> {
             }
         }
         plan.targets();
-        plan.program.checks = index_checks(graph, live);
+        plan.program.checks = index_checks(graph);
         plan
     }
 
@@ -453,8 +453,10 @@ fn is_long_scatter(graph: &Graph, id: NodeId) -> bool {
     graph.ty(node.inputs[1]).shape[scatter.batch..].iter().product::<usize>() > 4
 }
 
-/// Inputs that are used as indices, and their bounds.
-fn index_checks(graph: &Graph, live: &[bool]) -> Vec<IndexCheck> {
+/// Inputs that are used as indices, and their bounds. Of the graph as the user wrote it: rewriting may bring inputs nearer to
+/// where they are used, or farther.
+pub fn index_checks(graph: &Graph) -> Vec<IndexCheck> {
+    let live = graph.live();
     let mut checks = vec![];
     for id in graph.ids().filter(|id| live[id.index()]) {
         let node = graph.node(id);
