@@ -80,6 +80,23 @@ pub fn pack(b: &mut FunctionBuilder<'_>, dtype: DType, lanes: &[Value]) -> Chunk
         .collect()
 }
 
+/// The i32 `first`, `first + step`, …, which wrap.
+pub fn count(b: &mut FunctionBuilder<'_>, lanes: usize, first: Value, step: i32) -> Chunks {
+    let first = b.ins().splat(types::I32X4, first);
+    (0..lanes as i32 / 4)
+        .map(|chunk| {
+            let steps = [0, 1, 2, 3].map(|lane| step.wrapping_mul(4 * chunk + lane).to_le_bytes());
+            let steps = constant(b, steps.concat().try_into().expect("four times four bytes"));
+            b.ins().iadd(first, steps)
+        })
+        .collect()
+}
+
+fn constant(b: &mut FunctionBuilder<'_>, bytes: [u8; 16]) -> Value {
+    let constant = b.func.dfg.constants.insert(ConstantData::from(V128Imm(bytes)));
+    b.ins().vconst(types::I32X4, constant)
+}
+
 /// Takes a scalar out.
 pub fn extract(b: &mut FunctionBuilder<'_>, dtype: DType, chunks: &[Value], lane: usize) -> Value {
     let per = chunk_lanes(dtype);
@@ -310,6 +327,8 @@ pub fn convert(b: &mut FunctionBuilder<'_>, from: DType, to: DType, x: &[Value])
             let positive = b.ins().smax(wide, zero);
             b.ins().smin(positive, top)
         }),
+        (F32, U32) => map(x, |x| b.ins().fcvt_to_uint_sat(types::I32X4, x)),
+        (U32, F32) => map(x, |x| b.ins().fcvt_from_uint(types::F32X4, x)),
         (I32 | U8, F32) => map(x, |x| b.ins().fcvt_from_sint(types::F32X4, x)),
         (Bool, F32) => map(x, |x| {
             let one = splat_i32(b, 1.0f32.to_bits() as i64);
@@ -343,6 +362,22 @@ pub fn convert(b: &mut FunctionBuilder<'_>, from: DType, to: DType, x: &[Value])
                 [b.ins().fcvt_from_sint(types::F64X2, low), b.ins().fcvt_from_sint(types::F64X2, high)]
             })
             .collect(),
+        (U32, F64) => x
+            .iter()
+            .flat_map(|&x| {
+                let (low, high) = (b.ins().uwiden_low(x), b.ins().uwiden_high(x));
+                [b.ins().fcvt_from_uint(types::F64X2, low), b.ins().fcvt_from_uint(types::F64X2, high)]
+            })
+            .collect(),
+        (Bool, F64) => {
+            let one = b.ins().f64const(1.0);
+            let one = b.ins().splat(types::F64X2, one);
+            let masks = widen_masks(b, x);
+            map(&masks, |mask| {
+                let mask = cast(b, types::F64X2, mask);
+                b.ins().band(mask, one)
+            })
+        }
         (Bool, I32 | U32 | U8) => map(x, |x| b.ins().ineg(x)),
         (I32 | U32 | U8, Bool) => {
             let zero = splat_i32(b, 0);

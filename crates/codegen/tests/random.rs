@@ -299,6 +299,10 @@ impl Maker {
                 1 => {
                     let var = self.rng.below(self.scope.len());
                     let i = self.exprs.add(Expr::Var(self.scope[var]));
+                    let (scale, start) =
+                        (self.rng.of(&[1, 1, 3, -1, i64::MAX / 7]), self.rng.of(&[0, 0, 2, -9]));
+                    let (i, start) = (self.exprs.index_mul(i, scale), self.exprs.index_const(start));
+                    let i = self.exprs.index_add(i, start);
                     self.exprs.convert(dtype, i)
                 }
                 _ => self.load(dtype, depth, known),

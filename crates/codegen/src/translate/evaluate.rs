@@ -4,7 +4,7 @@ use bespoke_loops::{AccId, BinaryFn, Expr, ExprId, FunctionCode};
 use bespoke_tensor::{DType, Scalar};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 
-use super::{Held, Translator};
+use super::{Held, Lanes, Translator};
 use crate::{
     scalar,
     vector::{self, Chunks},
@@ -65,7 +65,7 @@ impl Translator<'_, '_, '_, '_> {
             let value = match self.kernel.exprs.get(atom) {
                 Expr::Var(var) => {
                     if lane > 0 && self.lanes.is_some_and(|l| l.var == *var) {
-                        constant += coefficient * lane as i64;
+                        constant = constant.wrapping_add(coefficient.wrapping_mul(lane as i64));
                     }
                     self.vars[var]
                 }
@@ -103,6 +103,12 @@ impl Translator<'_, '_, '_, '_> {
         if let Expr::Load { buffer, index } = exprs.get(e) {
             return self.load(buffer.index(), *index);
         }
+        if let &Expr::Convert(to, index) = exprs.get(e)
+            && let Some(lanes) = self.lanes
+            && let Some(chunks) = self.count_up(to, index, lanes)
+        {
+            return Held::Vector(chunks);
+        }
         let mut operands = vec![];
         exprs.get(e).operands(|o| operands.push(o));
         let held: Vec<Held> = operands.iter().map(|&o| self.held(o)).collect();
@@ -123,6 +129,30 @@ impl Translator<'_, '_, '_, '_> {
             })
             .collect();
         Held::Vector(vector::pack(self.b, self.kernel.exprs.dtype(e), &results))
+    }
+
+    /// An index that grows by a constant from lane to lane, as another type: counted in 32 bits, where that gives the same.
+    fn count_up(&mut self, to: DType, index: ExprId, lanes: Lanes) -> Option<Chunks> {
+        let exprs = &self.kernel.exprs;
+        let small =
+            |limit| exprs.range(index).is_some_and(|(low, high)| low >= i64::from(i32::MIN) && high <= limit);
+        let fits = match to {
+            DType::I32 | DType::U32 | DType::U8 => exprs.dtype(index) == DType::I64,
+            DType::F32 | DType::F64 => small(i64::from(i32::MAX)),
+            DType::I64 | DType::Bool => false,
+        };
+        let step = exprs.stride(index, lanes.var).filter(|&s| fits && s != 0)?;
+        if self.has_vector_atom(index) {
+            return None;
+        }
+        let first = self.index(index, 0);
+        let first = self.b.ins().ireduce(types::I32, first);
+        let counted = vector::count(self.b, lanes.count, first, step as i32);
+        if matches!(to, DType::I32 | DType::U32) {
+            Some(counted)
+        } else {
+            vector::convert(self.b, DType::I32, to, &counted)
+        }
     }
 
     fn load(&mut self, buffer: usize, index: ExprId) -> Held {
