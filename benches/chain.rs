@@ -13,7 +13,8 @@ fn main() -> Result<(), bespoke::Error> {
         let x = g.input("x", F32, [n]);
         g.output("y", (x * 0.7 + 0.1).tanh() * (x * -0.3).sigmoid());
         let graph = g.finish()?;
-        let values = Tensor::from_fn(Type::new(F32, [n]), |i| Scalar::F64((i * 7919 % 1000) as f64 / 100.0 - 5.0));
+        let values =
+            Tensor::from_fn(Type::new(F32, [n]), |i| Scalar::F64((i * 7919 % 1000) as f64 / 100.0 - 5.0));
         for threads in [1, 0] {
             let config = Config { threads, ..Config::default() };
             let mut program = compile(&graph, &config, &mut |_| ())?;
