@@ -28,12 +28,13 @@ pub fn agree(graph: &Graph, sources: &Sources) -> Result<(), String> {
     let interpreted =
         interpret_program(&program, &source).map_err(|e| format!("interpreter: {e}\n{program}"))?;
     compare_values(&interpreted, &expected).map_err(|e| format!("interpreted program: {e}\n{program}"))?;
-    let code = bespoke_codegen::generate(&program, false).map_err(|e| format!("codegen: {e}\n{program}"))?;
-    let compiled = Arc::new(Compiled { program, code });
-    let one = run(&mut Executable::new(compiled.clone(), 1, false), graph, sources)?;
-    compare_values(&one, &expected).map_err(|e| format!("machine code: {e}\n{}", compiled.program))?;
-    let two = run(&mut Executable::new(compiled.clone(), 2, false), graph, sources)?;
-    same_bits(&one, &two).map_err(|e| format!("2 threads: {e}\n{}", compiled.program))
+    let text = program.to_string();
+    let compiled = Compiled::new(program, false).map_err(|e| format!("codegen: {e}\n{text}"))?;
+    let compiled = Arc::new(compiled);
+    let one = run(&mut Executable::new(compiled.clone(), 1, false).unwrap(), graph, sources)?;
+    compare_values(&one, &expected).map_err(|e| format!("machine code: {e}\n{}", compiled.program()))?;
+    let two = run(&mut Executable::new(compiled.clone(), 2, false).unwrap(), graph, sources)?;
+    same_bits(&one, &two).map_err(|e| format!("2 threads: {e}\n{}", compiled.program()))
 }
 
 /// Compiles with optimisation and compares with the evaluator, as far as rewriting keeps values: rounding may differ, and

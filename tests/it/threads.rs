@@ -134,10 +134,11 @@ fn large_kernels_are_right_on_any_number_of_threads() {
         let sources = random_inputs(&graph, 1, false);
         let program = bespoke_lower::lower(&graph).expect("it is small");
         assert_eq!(bespoke_lower::verify(&program), Vec::<String>::new(), "{name}");
-        let code = bespoke_codegen::generate(&program, false).expect("every program has code");
-        let compiled = Arc::new(Compiled { program, code });
-        let with =
-            |threads: usize| run(&mut Executable::new(compiled.clone(), threads, false), &graph, &sources);
+        let compiled = Compiled::new(program, false).expect("every program has code");
+        let compiled = Arc::new(compiled);
+        let with = |threads: usize| {
+            run(&mut Executable::new(compiled.clone(), threads, false).unwrap(), &graph, &sources)
+        };
         let one = with(1).expect("it runs");
         let expected = reference(&graph, &|n| sources.get(n).cloned()).expect("all sources are there");
         failures.extend(compare_values(&one, &expected).err().map(|e| format!("{name}: {e}")));

@@ -18,12 +18,12 @@ pub struct Arguments {
     /// Rows in a batch
     #[arg(long)]
     batch: Option<usize>,
-    /// Threads; 0: all
+    /// Threads, at most 64; 0: all
     #[arg(long, default_value_t = 0)]
     threads: usize,
     /// Steps to time; without, about two seconds of them
-    #[arg(long)]
-    steps: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
     /// The query program instead of the training step
     #[arg(long)]
     query: bool,
@@ -52,7 +52,11 @@ pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
     let mut program = compile(graph, &config, &mut |event: &Event<'_>| {
         stages.insert(event.stage.to_string(), json!(milliseconds(event.elapsed.as_secs_f64())));
     })?;
-    stages.insert("total".to_owned(), json!(milliseconds(start.elapsed().as_secs_f64())));
+    let total = milliseconds(start.elapsed().as_secs_f64());
+    let staged: f64 = stages.values().filter_map(serde_json::Value::as_f64).sum();
+    // What no stage reports: memory for the states and all else, and the cache.
+    stages.insert("memory".to_owned(), json!(((total - staged) * 1e3).round() / 1e3));
+    stages.insert("total".to_owned(), json!(total));
     let states: Vec<String> = program.states().map(|s| s.0.to_owned()).collect();
     for (name, value) in model.start.iter().filter(|s| states.contains(&s.0)) {
         program.set_state(name, value)?;
@@ -73,7 +77,7 @@ pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
         }
         let start = Instant::now();
         let enough = |n: usize| match arguments.steps {
-            Some(steps) => n >= steps.max(1),
+            Some(steps) => n as u64 >= steps,
             None => n >= 5 && start.elapsed().as_secs_f64() > TIME,
         };
         while !enough(times.len()) {

@@ -31,7 +31,7 @@ pub struct Arguments {
     /// Use the reference evaluator instead of compiled code
     #[arg(long)]
     eval: bool,
-    /// Threads; 0: all
+    /// Threads, at most 64; 0: all
     #[arg(long, default_value_t = 0)]
     threads: usize,
 }
@@ -64,7 +64,17 @@ pub fn run(arguments: &Arguments) -> Result<String, Failure> {
         }
         values.insert(name.clone(), value);
     }
+    let changed = graph.states().iter().filter(|s| s.next.is_some()).map(|s| s.name.as_str());
+    let mut names: Vec<&str> = graph.outputs().iter().map(|o| o.0.as_str()).chain(changed).collect();
+    for name in &names {
+        target(&arguments.output, name)?;
+    }
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|p| p[0] == p[1]) {
+        return Err(Failure(format!("an output and a state that changes are both named `{}`", pair[0])));
+    }
     for state in graph.states() {
+        Tensor::check_memory(graph.ty(state.node))?;
         values.entry(state.name.clone()).or_insert_with(|| Tensor::zeros(graph.ty(state.node)));
     }
     let results =
@@ -94,7 +104,9 @@ fn evaluate(graph: &Graph, values: &BTreeMap<String, Tensor>) -> Result<Vec<(Str
     let results = eval(graph, &|name| values.get(name).cloned())?;
     let changed = graph.states().iter().filter(|s| s.next.is_some());
     let states = changed.filter_map(|s| results.states.get(&s.name).map(|v| (s.name.clone(), v.clone())));
-    Ok(results.outputs.clone().into_iter().chain(states).collect())
+    let outputs =
+        graph.outputs().iter().filter_map(|o| results.outputs.get(&o.0).map(|v| (o.0.clone(), v.clone())));
+    Ok(outputs.chain(states).collect())
 }
 
 fn execute(

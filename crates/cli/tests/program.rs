@@ -222,3 +222,57 @@ fn wrong_usage_exits_with_2() {
         assert_eq!(bespoke(arguments).status.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[test]
+fn more_than_there_is_memory_for_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let (g, out) = (path(dir.path(), "huge.ir"), path(dir.path(), "out"));
+    let node = "%1 = broadcast %0 {axes=[]} : f32[1000000,1000000]";
+    let graph = format!("graph {{\n  %0 = constant {{value=1}} : f32[]\n  {node}\n  output \"y\" = %1\n}}\n");
+    std::fs::write(&g, graph).unwrap();
+    for flags in [&[][..], &["--no-optimize"], &["--eval"]] {
+        let message = failure(&[&["run", &g, "--output", &out][..], flags].concat());
+        assert!(message.contains("there is no memory for f32[1000000,1000000]"), "{message}");
+    }
+}
+
+#[test]
+fn results_of_one_name_do_not_overwrite_each_other() {
+    let dir = folder();
+    let g = path(dir.path(), "g.ir");
+    std::fs::write(&g, SQUARE.replace("\"cubes\"", "\"sum\"")).unwrap();
+    let x = format!("x={}", path(dir.path(), "x.npy"));
+    let message = failure(&["run", &g, "--input", &x, "--output", &path(dir.path(), "out")]);
+    assert!(message.contains("an output and a state that changes are both named `sum`"), "{message}");
+}
+
+#[test]
+fn signs_of_unsigned_integers_are_left_alone_by_rewriting() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(dir.path(), name);
+    let graph = "graph {\n  %0 = input {name=\"x\"} : u8[4]\n  %1 = neg %0 : u8[4]\n  %2 = abs %1 : u8[4]\n  output \"y\" = %2\n}\n";
+    std::fs::write(at("g.ir"), graph).unwrap();
+    write_npy(at("x.npy"), &Tensor::from_vec([4], vec![0u8, 255, 0, 7]).unwrap()).unwrap();
+    let x = format!("x={}", at("x.npy"));
+    for flags in [&[][..], &["--no-optimize"], &["--eval"]] {
+        let out = at("out");
+        text(&[&["run", &at("g.ir"), "--input", &x, "--output", &out][..], flags].concat());
+        let y = read_npy(Path::new(&out).join("y.npy")).unwrap();
+        assert_eq!(y, Tensor::from_vec([4], vec![0u8, 1, 0, 249]).unwrap(), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_long_chain_of_values_used_twice_compiles() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(dir.path(), name);
+    let mut lines = vec!["graph {".to_owned(), "  %0 = input {name=\"x\"} : f32[3]".to_owned()];
+    lines.extend((0..60).map(|i| format!("  %{} = max %{i}, %{i} : f32[3]", i + 1)));
+    lines.push("  output \"y\" = %60\n}".to_owned());
+    std::fs::write(at("g.ir"), lines.join("\n")).unwrap();
+    write_npy(at("x.npy"), &Tensor::from_vec([3], vec![1.0f32, -2.0, 0.5]).unwrap()).unwrap();
+    let x = format!("x={}", at("x.npy"));
+    for flags in [&[][..], &["--no-optimize"]] {
+        text(&[&["run", &at("g.ir"), "--input", &x, "--output", &at("out")][..], flags].concat());
+    }
+}

@@ -13,6 +13,8 @@ pub enum Stage {
     Lowered,
     /// Machine code.
     Code,
+    /// Memory for states, outputs and what lives during a run.
+    Memory,
 }
 
 impl fmt::Display for Stage {
@@ -22,6 +24,7 @@ impl fmt::Display for Stage {
             Stage::Optimized => "optimize",
             Stage::Lowered => "lower",
             Stage::Code => "codegen",
+            Stage::Memory => "memory",
         })
     }
 }

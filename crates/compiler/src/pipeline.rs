@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bespoke_codegen::{ProgramCode, generate};
+use bespoke_codegen::ProgramCode;
 use bespoke_graph::Graph;
 use bespoke_lower::Program;
 use bespoke_optimize::Report;
@@ -55,7 +55,7 @@ pub fn compile(
     observer: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Executable, CompileError> {
     if let Some(compiled) = cache::get(graph, config) {
-        return Ok(Executable::new(compiled, config.threads, true));
+        return Executable::new(compiled, config.threads, true).map_err(CompileError::at(Stage::Memory));
     }
     let start = Instant::now();
     check("graph", graph, || bespoke_graph::verify(graph));
@@ -82,12 +82,12 @@ pub fn compile(
     observer(&Event::new(Stage::Lowered, Artifact::Program(&program), start));
 
     let start = Instant::now();
-    let code = generate(&program, config.keep_text).map_err(CompileError::at(Stage::Code))?;
-    observer(&Event::new(Stage::Code, Artifact::Code(&code), start));
+    let compiled = Compiled::new(program, config.keep_text).map_err(CompileError::at(Stage::Code))?;
+    observer(&Event::new(Stage::Code, Artifact::Code(compiled.code()), start));
 
-    let compiled = Arc::new(Compiled { program, code });
+    let compiled = Arc::new(compiled);
     cache::insert(graph, config, compiled.clone());
-    Ok(Executable::new(compiled, config.threads, false))
+    Executable::new(compiled, config.threads, false).map_err(CompileError::at(Stage::Memory))
 }
 
 /// Panics in debug builds if there are violations, with the artifact's text.

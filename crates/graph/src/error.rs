@@ -58,6 +58,14 @@ pub enum EvalError {
         /// Its type.
         ty: Type,
     },
+    /// There is no memory for a value.
+    #[error("{node}: there is no memory for {ty}")]
+    Memory {
+        /// The node.
+        node: crate::NodeId,
+        /// Its type.
+        ty: Type,
+    },
     /// A value has another type than its input or state.
     #[error("{kind} `{name}`: expected {expected}, got {got}")]
     WrongType {

@@ -54,6 +54,7 @@ fn eval_nodes(
     let mut values: Vec<Option<Tensor>> = vec![None; graph.len()];
     for id in graph.ids().filter(|&id| wanted(id)) {
         let node = graph.node(id);
+        Tensor::check_memory(node.ty).map_err(|_| EvalError::Memory { node: id, ty: node.ty })?;
         let value = match &node.op {
             Op::Input(i) => source("input", &i.name, node.ty, sources)?,
             Op::StateRead(s) => source("state", &s.name, node.ty, sources)?,

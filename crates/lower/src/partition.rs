@@ -147,6 +147,7 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
     let mut root = vec![false; graph.len()];
     graph.roots().for_each(|r| root[r.index()] = true);
     let mut materialised = vec![false; graph.len()];
+    let mut ends = vec![false; graph.len()];
     let mut cost = vec![1.0; graph.len()]; // a load
     let mut needs: Vec<Needs> = vec![Needs::default(); graph.len()];
     for id in graph.ids().filter(|id| live[id.index()]) {
@@ -163,11 +164,12 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
         let users = &all_users[id.index()];
         let again = |user: &NodeId| rereads(graph, *user, id);
         let needed_again = users.len() > 1;
+        ends[id.index()] = ends_product(graph, &all_users, &ends, id);
         materialised[id.index()] = root[id.index()]
             || !scalar_constant
                 && (is_reduction(&node.op) && cost[id.index()] > CHEAP
                     || cost[id.index()] > CHEAP && (needed_again || users.iter().any(again))
-                    || needed_again && ends_product(graph, &all_users, id));
+                    || needed_again && ends[id.index()]);
         if materialised[id.index()] {
             needs[id.index()] = Needs { loads: vec![id], accs: 0 };
         }
@@ -230,13 +232,13 @@ fn find_accs(graph: &Graph, live: &[bool], materialised: &[bool]) -> Vec<usize> 
 }
 
 /// Is it made element by element from a contraction that nobody else needs? Then it is stored in the product's place, by
-/// the product's epilogue, instead of the bare product.
-fn ends_product(graph: &Graph, users: &[Vec<NodeId>], id: NodeId) -> bool {
+/// the product's epilogue, instead of the bare product. `ends` says it of the nodes before.
+fn ends_product(graph: &Graph, users: &[Vec<NodeId>], ends: &[bool], id: NodeId) -> bool {
     let node = graph.node(id);
     is_elementwise(&node.op)
         && node.inputs.iter().any(|&i| {
             let only_here = users[i.index()].iter().all(|&u| u == id);
-            only_here && (contraction::shape_of(graph, i).is_some() || ends_product(graph, users, i))
+            only_here && (ends[i.index()] || contraction::shape_of(graph, i).is_some())
         })
 }
 

@@ -33,13 +33,13 @@ impl Address {
 }
 
 /// Runs all launches on these buffers, then copies the states that could not be updated in place. `scratch` is memory for
-/// each thread, as large as [`scratch_bytes`](crate::contraction::scratch_bytes) of every launch.
+/// each thread, as large as [`scratch_bytes`](crate::contraction::scratch_bytes) of every launch. `observe` is told after
+/// each launch.
 ///
-/// The caller guarantees that each address is that of a buffer of the program's type, 64-byte aligned and padded to whole
-/// 64-byte lines, alive during the call, and that buffers that kernels write are not shared with anyone.
-///
-/// `observe` is told after each launch.
-pub fn run(
+/// # Safety
+/// Each address must be that of a buffer of the program's type, 64-byte aligned and padded to whole
+/// 64-byte lines, alive during the call; buffers that kernels write must not be shared with anyone.
+pub unsafe fn run(
     compiled: &Compiled,
     buffers: &[*mut u8],
     scratch: &mut [*mut u8],
@@ -124,8 +124,8 @@ fn share(range: i64, align: i64, parts: usize, f: impl Fn(usize, i64, i64) + Syn
 
 fn call(function: KernelFn, args: &[Address], begin: i64, end: i64) {
     if begin < end {
-        // SAFETY: the code was generated for a kernel with these buffers; it stays inside them (the verifier checked the
-        // indices, gathers clamp), and pieces of the range write to disjoint elements. `Address` has
+        // SAFETY: the code was generated for a kernel with these buffers; it stays inside them (code is refused for
+        // a kernel whose indices may leave its buffers; gathers clamp), and pieces of the range write to disjoint elements. `Address` has
         // the layout of a pointer.
         unsafe { function(args.as_ptr().cast(), begin, end) }
     }

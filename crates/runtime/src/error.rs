@@ -41,6 +41,12 @@ pub enum RunError {
         /// The type given.
         got: Type,
     },
+    /// There is no memory for a state, an output or what lives during a run.
+    #[error("there is no memory for {ty}")]
+    Memory {
+        /// The type.
+        ty: Type,
+    },
     /// An input that is used as index points outside.
     #[error("input `{name}`: element {position} is {value}, expected 0 to {last}")]
     IndexOutOfRange {

@@ -5,20 +5,39 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bespoke_codegen::ProgramCode;
+use bespoke_codegen::{CodegenError, ProgramCode, generate};
 use bespoke_lower::{Place, Program};
 use bespoke_tensor::{DType, Tensor, Type};
 use rayon::ThreadPool;
 
 use crate::{RunError, contraction, dispatch, pool};
 
-/// A program and its machine code.
+/// A program and its machine code, which belong together: nobody can change one of them.
 #[derive(Debug)]
 pub struct Compiled {
+    pub(crate) program: Program,
+    pub(crate) code: ProgramCode,
+}
+
+impl Compiled {
+    /// Generates the code of a program. `keep_text` keeps the intermediate code for inspection.
+    ///
+    /// # Errors
+    /// [`CodegenError`] if this machine is not supported or a kernel is refused.
+    pub fn new(program: Program, keep_text: bool) -> Result<Compiled, CodegenError> {
+        let code = generate(&program, keep_text)?;
+        Ok(Compiled { program, code })
+    }
+
     /// The program.
-    pub program: Program,
-    /// Its code.
-    pub code: ProgramCode,
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Its machine code.
+    pub fn code(&self) -> &ProgramCode {
+        &self.code
+    }
 }
 
 /// A compiled program with memory of its own: arena, states (at first zero) and outputs.
@@ -54,25 +73,30 @@ impl Outputs {
 }
 
 impl Executable {
-    /// An executable of `threads` threads (0: as many as the machine has). `cached` says that the code was compiled before.
-    pub fn new(compiled: Arc<Compiled>, threads: usize, cached: bool) -> Executable {
+    /// An executable of `threads` threads, at most 64 (0: as many as the machine has). `cached` says that the code was
+    /// compiled before.
+    ///
+    /// # Errors
+    /// [`RunError::Memory`] if there is not enough.
+    pub fn new(compiled: Arc<Compiled>, threads: usize, cached: bool) -> Result<Executable, RunError> {
         let threads = pool::resolve(threads);
         let pool = pool::get(threads);
         let threads = if pool.is_some() { threads } else { 1 };
         let program = &compiled.program;
-        let bytes = |n: usize| Tensor::zeros(Type::new(DType::U8, [n]));
-        let zeros = |b: usize| Tensor::zeros(program.buffers[b].ty);
+        let zeros = |ty: Type| Tensor::try_zeros(ty).map_err(|_| RunError::Memory { ty });
+        let bytes = |n: usize| zeros(Type::new(DType::U8, [n]));
+        let of = |b: usize| zeros(program.buffers[b].ty);
         let scratch = program.launches.iter().map(contraction::scratch_bytes).max().unwrap_or(0);
-        Executable {
-            arena: bytes(program.arena_bytes),
-            scratch: (0..threads).map(|_| bytes(scratch)).collect(),
-            states: program.states.iter().map(|s| zeros(s.buffer)).collect(),
-            outputs: program.outputs.iter().map(|o| zeros(o.1)).collect(),
+        Ok(Executable {
+            arena: bytes(program.arena_bytes)?,
+            scratch: (0..threads).map(|_| bytes(scratch)).collect::<Result<_, _>>()?,
+            states: program.states.iter().map(|s| of(s.buffer)).collect::<Result<_, _>>()?,
+            outputs: program.outputs.iter().map(|o| of(o.1)).collect::<Result<_, _>>()?,
             compiled,
             pool,
             threads,
             cached,
-        }
+        })
     }
 
     /// Runs the program: computes the outputs and advances the states.
@@ -135,7 +159,10 @@ impl Executable {
             buffers[*buffer] = tensor.as_mut_ptr();
         }
         let mut scratch: Vec<*mut u8> = self.scratch.iter_mut().map(Tensor::as_mut_ptr).collect();
-        dispatch::run(&compiled, &buffers, &mut scratch, self.pool.as_deref(), observe);
+        // SAFETY: each address is that of a tensor (or of a piece of the arena, as the program planned it) of the buffer's
+        // type, whose storage is aligned and padded; arena, states, outputs and scratch are not shared with anyone: the
+        // mutable borrows above copied or replaced what was.
+        unsafe { dispatch::run(&compiled, &buffers, &mut scratch, self.pool.as_deref(), observe) };
         Ok(Outputs { values: self.outputs.clone(), compiled })
     }
 

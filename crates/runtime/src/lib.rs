@@ -7,6 +7,7 @@ mod contraction;
 #[allow(unsafe_code)] // calls machine code on raw buffers; every block says why it may
 mod dispatch;
 mod error;
+#[allow(unsafe_code)] // hands its memory to machine code; the block says why it may
 mod executable;
 mod pool;
 

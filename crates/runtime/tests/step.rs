@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bespoke_codegen::generate;
 use bespoke_graph::{Graph, eval, op};
 use bespoke_runtime::{Compiled, Executable};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
@@ -49,11 +48,11 @@ fn trains_like_the_evaluator_on_one_and_two_threads() {
         let g = step(batch, sizes);
         let program = bespoke_lower::lower(&g).unwrap();
         assert_eq!(bespoke_lower::verify(&program), Vec::<String>::new());
-        let code = generate(&program, false).unwrap();
-        let compiled = Arc::new(Compiled { program, code });
+        let compiled = Compiled::new(program, false).unwrap();
+        let compiled = Arc::new(compiled);
         let mut bits: Vec<Vec<Tensor>> = vec![];
         for threads in [1, 2] {
-            let mut executable = Executable::new(compiled.clone(), threads, false);
+            let mut executable = Executable::new(compiled.clone(), threads, false).unwrap();
             let mut states: BTreeMap<String, Tensor> = BTreeMap::new();
             for (i, (name, ty)) in
                 executable.states().map(|s| (s.0.to_owned(), s.1)).collect::<Vec<_>>().into_iter().enumerate()

@@ -34,6 +34,9 @@ pub enum TensorError {
         /// The number of values given.
         got: usize,
     },
+    /// There is no memory for a tensor.
+    #[error("there is no memory for {0}, which takes {1} bytes")]
+    Memory(Type, usize),
     /// The text is not a type such as `f32[2,3]`.
     #[error("`{0}` is not a type; expected something like f32[2,3]")]
     BadType(String),

@@ -40,6 +40,24 @@ impl Tensor {
         Tensor { ty, lines: Arc::new(vec![Line::zeroed(); lines]) }
     }
 
+    /// [`Tensor::zeros`] where the memory may not be there.
+    ///
+    /// # Errors
+    /// [`TensorError::Memory`] if the system does not give it.
+    pub fn try_zeros(ty: Type) -> Result<Tensor, TensorError> {
+        Tensor::check_memory(ty)?;
+        Ok(Tensor::zeros(ty))
+    }
+
+    /// Would the system give the memory for a tensor of this type?
+    ///
+    /// # Errors
+    /// [`TensorError::Memory`] if not.
+    pub fn check_memory(ty: Type) -> Result<(), TensorError> {
+        let bytes = ty.bytes();
+        Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| TensorError::Memory(ty, bytes))
+    }
+
     /// All elements `value`.
     pub fn full(shape: impl Into<Shape>, value: impl Into<Scalar>) -> Tensor {
         let value = value.into();
