@@ -101,6 +101,8 @@ impl<'a> ModuleBuilder<'a> {
         let compiled: Vec<Compiled> = self
             .sources
             .par_iter()
+            // A task each: one may take ten times as long as another.
+            .with_max_len(1)
             .map_init(
                 || (Context::new(), FunctionBuilderContext::new()),
                 |(context, builder), (name, source)| {

@@ -44,6 +44,10 @@ struct Maker {
     scope: Vec<VarId>,
     /// Is one of them a vector loop?
     vector: bool,
+    /// Does no loop run several iterations at once? Then one may load what another has stored.
+    ordered: bool,
+    /// Buffers that are stored to in such a kernel.
+    stored: Vec<BufferId>,
     /// No kernel gets larger than the interpreter likes.
     statements: usize,
 }
@@ -57,8 +61,11 @@ impl Maker {
             accs: vec![],
             scope: vec![],
             vector: false,
+            ordered: false,
+            stored: vec![],
             statements: 0,
         };
+        m.ordered = m.rng.one_in(4);
         let extent = m.rng.of(&[0, 1, 2, 3, 4, 5, 7, 8, 17, 31, 64, 65, 70, 131]);
         let body = m.nest(extent, 0, &mut |m, depth| m.block(depth));
         let name = format!("random_{seed}");
@@ -68,11 +75,11 @@ impl Maker {
     /// A loop around what `f` makes.
     fn nest(&mut self, extent: i64, depth: usize, f: &mut dyn FnMut(&mut Maker, usize) -> Vec<Stmt>) -> Stmt {
         let lanes = self.rng.of(&[0, 0, 4, 4, 8, 16, 32]);
-        let kind = if lanes == 0 { LoopKind::Serial } else { LoopKind::Vector(lanes) };
+        let kind = if lanes == 0 || self.ordered { LoopKind::Serial } else { LoopKind::Vector(lanes) };
         let var = self.exprs.declare_var(extent);
         self.scope.push(var);
         let outer = self.vector;
-        self.vector |= lanes > 0;
+        self.vector |= kind != LoopKind::Serial;
         let body = f(self, depth + 1);
         self.vector = outer;
         self.scope.pop();
@@ -102,7 +109,8 @@ impl Maker {
 
     /// Accumulators, a loop or two that change them, a store of what they hold.
     fn reduction(&mut self, depth: usize, body: &mut Vec<Stmt>) {
-        let accs: Vec<AccId> = (0..1 + self.rng.below(2)).map(|_| self.acc()).collect();
+        let mut accs: Vec<AccId> = (0..1 + self.rng.below(2)).map(|_| self.acc()).collect();
+        accs.dedup();
         for &acc in &accs {
             let value = self.summand(acc, 1);
             body.push(Stmt::Init { acc, value });
@@ -133,6 +141,9 @@ impl Maker {
     }
 
     fn acc(&mut self) -> AccId {
+        if !self.accs.is_empty() && self.rng.one_in(4) {
+            return AccId(self.rng.below(self.accs.len()) as u32);
+        }
         let dtype = self.dtype();
         let combines: &[Combine] = match dtype {
             DType::Bool => &[Combine::Any, Combine::All, Combine::Set],
@@ -179,9 +190,12 @@ impl Maker {
                     _ => self.dtype(),
                 };
                 let (index, elements) = self.injective();
-                let update = self.rng.one_in(3);
+                let update = self.ordered || self.rng.one_in(3);
                 let access = if update { Access::ReadWrite } else { Access::Write };
                 let buffer = self.buffer(dtype, elements, access);
+                if self.ordered && elements > 0 {
+                    self.stored.push(buffer);
+                }
                 let mut known = given.clone();
                 if update {
                     known.push(self.exprs.load(buffer, index));
@@ -242,6 +256,14 @@ impl Maker {
 
     /// Any element of a buffer of its own that is only read.
     fn load(&mut self, dtype: DType, depth: usize, known: &[ExprId]) -> ExprId {
+        if !self.stored.is_empty() && self.rng.one_in(3) {
+            let buffer = self.rng.of(&self.stored);
+            let last = self.buffers[buffer.index()].elements as i64 - 1;
+            let position = self.value(DType::I64, depth.saturating_sub(2), known);
+            let index = self.exprs.index_clamp(position, last);
+            let x = self.exprs.load(buffer, index);
+            return self.exprs.convert(dtype, x);
+        }
         if depth > 1 && self.rng.one_in(6) {
             let elements = 1 + self.rng.below(20);
             let buffer = self.buffer(dtype, elements, Access::Read);
