@@ -46,7 +46,9 @@ struct Maker {
     vector: bool,
     /// Does no loop run several iterations at once? Then one may load what another has stored.
     ordered: bool,
-    /// Buffers that are stored to in such a kernel.
+    /// Does everything lie side by side, so that the last group of lanes may run into the padding?
+    flat: bool,
+    /// Buffers that are stored to in an ordered kernel.
     stored: Vec<BufferId>,
     /// No kernel gets larger than the interpreter likes.
     statements: usize,
@@ -62,10 +64,12 @@ impl Maker {
             scope: vec![],
             vector: false,
             ordered: false,
+            flat: false,
             stored: vec![],
             statements: 0,
         };
         m.ordered = m.rng.one_in(4);
+        m.flat = !m.ordered && m.rng.one_in(3);
         let extent = m.rng.of(&[0, 1, 2, 3, 4, 5, 7, 8, 17, 31, 64, 65, 70, 131]);
         let body = m.nest(extent, 0, &mut |m, depth| m.block(depth));
         let name = format!("random_{seed}");
@@ -94,7 +98,7 @@ impl Maker {
         let mut body = vec![];
         for _ in 0..1 + self.rng.below(2) {
             self.statements += 1;
-            match self.rng.below(if depth < 3 && self.statements < 6 { 8 } else { 3 }) {
+            match self.rng.below(if depth < 3 && self.statements < 6 && !self.flat { 8 } else { 3 }) {
                 0..=2 => body.push(self.store(&mut vec![])),
                 3..=4 => {
                     let extent = self.extent();
@@ -229,16 +233,17 @@ impl Maker {
     /// An index that has another value in each iteration of all loops around, and the elements that it takes.
     fn injective(&mut self) -> (ExprId, usize) {
         let mut vars = self.scope.clone();
+        let plain = self.flat;
         if self.rng.one_in(3) {
             let swap = self.rng.below(vars.len());
             vars.swap(0, swap);
         }
-        let spread = if self.rng.one_in(5) { 2 } else { 1 };
+        let spread = if !plain && self.rng.one_in(5) { 2 } else { 1 };
         let (mut index, mut stride, mut last) = (self.exprs.index_const(0), spread, 0);
         for &var in vars.iter().rev() {
             let extent = self.exprs.extent(var);
             let mut i = self.exprs.add(Expr::Var(var));
-            if self.rng.one_in(6) {
+            if !plain && self.rng.one_in(6) {
                 let (back, end) = (self.exprs.index_mul(i, -1), self.exprs.index_const(extent - 1));
                 i = self.exprs.index_add(end, back);
             }
@@ -264,15 +269,18 @@ impl Maker {
             let x = self.exprs.load(buffer, index);
             return self.exprs.convert(dtype, x);
         }
-        if depth > 1 && self.rng.one_in(6) {
+        if depth > 1 && !self.flat && self.rng.one_in(6) {
             let elements = 1 + self.rng.below(20);
             let buffer = self.buffer(dtype, elements, Access::Read);
             let position = self.value(DType::I64, depth - 1, known);
             let index = self.exprs.index_clamp(position, elements as i64 - 1);
             return self.exprs.load(buffer, index);
         }
-        if self.rng.one_in(2) {
-            let (index, elements) = self.injective();
+        if self.flat || self.rng.one_in(2) {
+            let (mut index, elements) = self.injective();
+            if self.flat && !self.empty() && self.rng.one_in(4) {
+                index = self.exprs.index_const(elements as i64 - 1);
+            }
             let buffer = self.buffer(dtype, elements, Access::Read);
             return self.exprs.load(buffer, index);
         }
