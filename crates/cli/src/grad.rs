@@ -19,7 +19,7 @@ pub struct Arguments {
     wrt: Vec<String>,
 }
 
-/// The graph with the gradients as further outputs `d_<name>`; a second order is `d_d_<name>` and so on.
+/// The graph with the gradients as further outputs `d_<name>`, with another `d_` before where that name is taken.
 pub fn grad(arguments: &Arguments) -> Result<String, Failure> {
     let mut graph = model::read(&arguments.file)?;
     let quoted = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };

@@ -27,7 +27,7 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Run a graph on .npy files
     Run(run::Arguments),
-    /// Extend a graph by gradients
+    /// Extend a graph by gradients, as outputs d_NAME (d_d_NAME where that is taken)
     Grad(grad::Arguments),
     /// Time compilation and steps of a model
     Bench(bench::Arguments),
