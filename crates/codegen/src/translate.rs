@@ -266,7 +266,8 @@ impl Translator<'_, '_, '_, '_> {
             return;
         };
         let chunks = self.spread(value, dtype, lanes.count);
-        if self.kernel.exprs.stride(store.index, lanes.var) == Some(1) {
+        let side_by_side = self.kernel.exprs.stride(store.index, lanes.var) == Some(1);
+        if side_by_side && !self.has_vector_atom(store.index) {
             let index = self.index(store.index, 0);
             let at = self.address(buffer, index);
             return vector::store(self.b, flags, dtype, &chunks, at);

@@ -365,6 +365,29 @@ fn scattered_additions() {
     }
 }
 
+/// An index that is a loop variable plus what an accumulator holds, which differs from lane to lane.
+#[test]
+fn accumulators_as_indices() {
+    let text = "
+kernel by_sum(b0: i64[32] read, b1: i32[16] read, b2: i32[32] write) {
+  parallel vector(8) i0 < 16 {
+    a0 = sum i64 0
+    for i1 < 2 {
+      e0 = load b0[i0*2 + i1]
+      update a0, e0
+    }
+    e1 = load b1[a0]
+    store b2[i0 + a0], e1
+  }
+}
+";
+    let kernel = bespoke_loops::parse_kernel(text, &[]).unwrap_or_else(|e| panic!("{e}"));
+    // Every other lane goes 12 further: all lanes store apart, and loads stay inside.
+    let sums = Tensor::from_fn(Type::new(DType::I64, [32]), |i| Scalar::I64([0, 0, 7, 5][i % 4]));
+    let zeros = Tensor::zeros(Type::new(DType::I32, [32]));
+    check(&kernel, &[sums, values(DType::I32, 16, 1), zeros], true);
+}
+
 /// The register tile against plain sums, whole and with any number of steps.
 #[test]
 fn tiles() {

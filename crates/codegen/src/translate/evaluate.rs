@@ -43,7 +43,7 @@ impl Translator<'_, '_, '_, '_> {
     }
 
     /// Has the index a part, other than loop variables, that differs between lanes?
-    fn has_vector_atom(&self, e: ExprId) -> bool {
+    pub(super) fn has_vector_atom(&self, e: ExprId) -> bool {
         self.kernel.exprs.affine(e).terms.iter().any(|&(atom, _)| match self.kernel.exprs.get(atom) {
             Expr::Acc(acc) => self.is_vector(*acc),
             _ => matches!(self.values.get(&atom), Some(Held::Vector(_))),
