@@ -2,7 +2,7 @@
 //! buffer lies.
 //!
 //! Lowering pulls: a kernel asks its values for the element at an index, each asks its operands, and so on down to
-//! buffers ([`bespoke_graph::Define`]). Which values become buffers is decided first ([`mod@partition`]).
+//! buffers ([`bespoke_graph::Define`]). Which values become buffers is decided first (module `partition`).
 
 mod arena;
 mod builder;

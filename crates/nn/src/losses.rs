@@ -5,7 +5,7 @@ use bespoke_tensor::DType;
 use crate::Value;
 
 impl<'g> Value<'g> {
-    /// Cross-entropy −log softmax(self)[label] of logits [rows,classes] and integer labels [rows]: [rows], stable for
+    /// Cross-entropy −log `softmax(self)[label]` of logits `[rows,classes]` and integer labels `[rows]`: `[rows]`, stable for
     /// any finite logits.
     #[track_caller]
     pub fn cross_entropy(self, labels: Value<'g>) -> Value<'g> {
@@ -63,7 +63,7 @@ impl<'g> Value<'g> {
         (self * self).sum()
     }
 
-    /// 1 where the greatest logit is the label's, else 0: [rows] of f32.
+    /// 1 where the greatest logit is the label's, else 0: `[rows]` of f32.
     #[track_caller]
     pub fn accuracy(self, labels: Value<'g>) -> Value<'g> {
         self.argmax(-1).eq(labels.convert(DType::I32)).convert(DType::F32)

@@ -122,7 +122,7 @@ impl<'g> Value<'g> {
         self.graph.apply("gather", op::Gather { axis, batch: 0 }.into(), &[self, indices])
     }
 
-    /// The element of each row that an integer label points to: `self` is [rows,classes], `labels` is [rows].
+    /// The element of each row that an integer label points to: `self` is `[rows,classes]`, `labels` is `[rows]`.
     #[track_caller]
     pub fn pick(self, labels: Value<'g>) -> Value<'g> {
         self.graph.apply("pick", op::Gather { axis: 1, batch: 1 }.into(), &[self, labels])

@@ -5,7 +5,7 @@ use bespoke_tensor::{DType, Shape, Tensor};
 
 use crate::{Dims, Graph, Value};
 
-/// Each draw has a state `random<n>/counter` of u32[2]: how often it was drawn, and which draw it is. The key is the
+/// Each draw has a state `random<n>/counter` of `u32[2]`: how often it was drawn, and which draw it is. The key is the
 /// graph's seed. A query, which changes no state, draws the same values at each run.
 impl Graph {
     /// A fresh draw of random words at each run: the key is the graph's seed, the counter a state that counts the draws.

@@ -14,7 +14,7 @@ use crate::{Attribute, Attributes, Graph, NodeId, attributes::Reader};
 /// Inputs: `x`: any type; `indices`: i32, i64, u8 or u32.
 /// Constraints: `batch` ≤ `axis` < rank of `x`; batch extents are equal; the extent of `axis` is at least 1.
 ///
-/// Example: `%2 = gather %0, %1 {axis=1, batch=1} : f32[128]` of f32[128,10] and i32[128]
+/// Example: `%2 = gather %0, %1 {axis=1, batch=1} : f32[128]` of `f32[128,10]` and `i32[128]`
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Gather {
     /// The axis to pick along.

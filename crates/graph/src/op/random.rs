@@ -9,7 +9,7 @@ use crate::{Graph, NodeId, attributes::Reader, philox};
 /// Uniformly random words, a pure function of a key and a counter: element i is word i mod 4 of
 /// [`philox::block`]`([i / 4 (low word), i / 4 (high word), counter₀, counter₁], [key₀, key₁])`.
 ///
-/// Inputs: `key`: u32[2], the seed; `counter`: u32[2], another one for each draw.
+/// Inputs: `key`: `u32[2]`, the seed; `counter`: `u32[2]`, another one for each draw.
 /// Constraints: the result is of u32.
 ///
 /// Example: `%2 = random_bits %0, %1 : u32[128,256]`

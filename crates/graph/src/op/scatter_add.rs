@@ -13,7 +13,7 @@ use crate::{Attributes, Graph, NodeId, attributes::Reader};
 /// Inputs: `x`: numbers; `indices`: i32, i64, u8 or u32; `updates`: of the type that gather with the same attributes
 /// gives of `x` and `indices`. Constraints: those of gather.
 ///
-/// Example: `%3 = scatter_add %0, %1, %2 {axis=0} : f32[1000,64]` of f32[1000,64], i32[32] and f32[32,64]
+/// Example: `%3 = scatter_add %0, %1, %2 {axis=0} : f32[1000,64]` of `f32[1000,64]`, `i32[32]` and `f32[32,64]`
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ScatterAdd {
     /// The axis that indices point along.
