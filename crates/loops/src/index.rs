@@ -76,12 +76,17 @@ impl Exprs {
     /// `a` limited to `0..=last`; nothing if its range lies inside already. Loads are always executed, so an index
     /// that a guard rules out must still be a legal one.
     pub fn index_clamp(&mut self, a: ExprId, last: i64) -> ExprId {
-        if self.range(a).is_some_and(|(lo, hi)| lo >= 0 && hi <= last) {
-            return a;
+        let range = self.range(a);
+        let mut legal = a;
+        if range.is_none_or(|r| r.0 < 0) {
+            let zero = self.index_const(0);
+            legal = self.add(Expr::Binary(BinaryFn::Max, legal, zero));
         }
-        let (zero, last) = (self.index_const(0), self.index_const(last));
-        let low = self.add(Expr::Binary(BinaryFn::Max, a, zero));
-        self.add(Expr::Binary(BinaryFn::Min, low, last))
+        if range.is_none_or(|r| r.1 > last) {
+            let last = self.index_const(last);
+            legal = self.add(Expr::Binary(BinaryFn::Min, legal, last));
+        }
+        legal
     }
 
     /// The flat row-major index of a position in a tensor of `dims`.
