@@ -1,11 +1,17 @@
-//! Derivatives: reverse mode as a transformation of graphs into graphs.
+//! Derivatives as transformations of graphs into graphs: reverse mode ([`grad`], [`vjp`]) and forward mode ([`jvp`]).
 //!
-//! A gradient is appended to the graph it is of, so it can be optimised, printed, compiled and differentiated again.
+//! A derivative is appended to the graph it is of, so it can be optimised, printed, compiled and differentiated again.
 
-use bespoke_graph::{Graph, NodeId, Operator};
+mod forward;
+mod reverse;
+
+use bespoke_graph::NodeId;
 use bespoke_tensor::Type;
 
-/// Why there is no gradient.
+pub use forward::jvp;
+pub use reverse::{grad, vjp};
+
+/// Why there is no derivative.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GradError {
     /// The value to differentiate is not a scalar.
@@ -17,94 +23,33 @@ pub enum GradError {
     /// The loss does not depend on a value, or only through operators without a derivative.
     #[error("grad: the loss does not depend differentiably on {0} ({1})")]
     Unreachable(NodeId, String),
+    /// A tangent or cotangent has another type than its value.
+    #[error("{transform}: {value} is {expected}, its {transform_of} is {got}")]
+    WrongType {
+        /// `vjp` or `jvp`.
+        transform: &'static str,
+        /// `cotangent` or `tangent`.
+        transform_of: &'static str,
+        /// The value.
+        value: NodeId,
+        /// Its type.
+        expected: Type,
+        /// What came.
+        got: Type,
+    },
 }
 
-/// Appends the gradient of `loss` with respect to each of `wrt` and returns its nodes, each of the type of its `wrt`.
-///
-/// Reverse mode: every node between `wrt` and `loss` gets the sum of the cotangents that its users send back
-/// (Griewank & Walther, *Evaluating Derivatives*, 2008, ch. 3).
-///
-/// ```
-/// use bespoke_graph::Graph;
-/// use bespoke_tensor::{DType, Type};
-///
-/// let mut g = Graph::new();
-/// let x = g.input("x", Type::scalar(DType::F32))?;
-/// let y = g.times(x, x);
-/// let dx = bespoke_autodiff::grad(&mut g, y, &[x])?[0]; // 2 · (1 · x)
-/// assert_eq!(g.node(dx).op, bespoke_graph::op::Binary::Mul.into());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// [`GradError`] if `loss` is not a scalar of a float type, or one of `wrt` is not of floats or not reachable.
-pub fn grad(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Result<Vec<NodeId>, GradError> {
-    let ty = graph.ty(loss);
-    if ty.rank() != 0 || !ty.dtype.is_float() {
-        return Err(GradError::NotScalar(ty));
+/// Checks that a tangent or cotangent has its value's type.
+fn check_type(
+    graph: &bespoke_graph::Graph,
+    transform: &'static str,
+    transform_of: &'static str,
+    value: NodeId,
+    other: NodeId,
+) -> Result<(), GradError> {
+    let (expected, got) = (graph.ty(value), graph.ty(other));
+    if expected == got {
+        return Ok(());
     }
-    let seed = graph.fill(ty, 1.0);
-    vjp(graph, &[(loss, seed)], wrt)
-}
-
-/// Appends the vector-Jacobian product: the gradients with respect to `wrt` of values whose cotangents are given as
-/// pairs of value and cotangent (of the value's type).
-///
-/// # Errors
-/// [`GradError`] if one of `wrt` is not of floats or not reachable from the values.
-pub fn vjp(
-    graph: &mut Graph,
-    cotangents: &[(NodeId, NodeId)],
-    wrt: &[NodeId],
-) -> Result<Vec<NodeId>, GradError> {
-    if let Some(&id) = wrt.iter().find(|&&id| !graph.ty(id).dtype.is_float()) {
-        return Err(GradError::NotFloat(id, graph.ty(id)));
-    }
-    let end = cotangents.iter().map(|c| c.0.index() + 1).max().unwrap_or(0);
-    // Only nodes that depend on `wrt` take part: the rest of the backward graph would be dead.
-    let mut depends = vec![false; end];
-    for id in graph.ids().take(end) {
-        depends[id.index()] = wrt.contains(&id) || graph.node(id).inputs.iter().any(|i| depends[i.index()]);
-    }
-    let mut sums: Vec<Option<NodeId>> = vec![None; end];
-    for &(value, cotangent) in cotangents {
-        add(graph, &mut sums, value, cotangent);
-    }
-    for id in graph.ids().take(end).rev() {
-        let Some(cotangent) = sums[id.index()] else { continue };
-        // A node of `wrt` is a variable of its own, but others of `wrt` may lie behind it.
-        if !graph.node(id).inputs.iter().any(|i| depends[i.index()]) {
-            continue;
-        }
-        let node = graph.node(id).clone();
-        graph.set_location(node.location);
-        let parts = node.op.vjp(graph, id, cotangent);
-        for (&input, part) in node.inputs.iter().zip(parts) {
-            if let Some(part) = part.filter(|_| depends[input.index()]) {
-                add(graph, &mut sums, input, part);
-            }
-        }
-    }
-    graph.set_location(None);
-    let unreachable = |graph: &Graph, id: NodeId| {
-        let named = graph.states().iter().find(|s| s.node == id).map(|s| format!("state `{}`", s.name));
-        let named = named.or_else(|| graph.inputs().find(|i| i.1 == id).map(|i| format!("input `{}`", i.0)));
-        GradError::Unreachable(id, named.unwrap_or_else(|| graph.node(id).op.name().to_owned()))
-    };
-    wrt.iter()
-        .map(|&id| sums.get(id.index()).copied().flatten().ok_or_else(|| unreachable(graph, id)))
-        .collect()
-}
-
-fn add(graph: &mut Graph, sums: &mut [Option<NodeId>], value: NodeId, cotangent: NodeId) {
-    let slot = value.index();
-    sums[slot] = Some(match sums[slot] {
-        // A value used twice in the same way: 2c is exact and folds with other factors.
-        Some(sum) if sum == cotangent => {
-            let two = graph.fill_like(cotangent, 2.0);
-            graph.times(two, cotangent)
-        }
-        Some(sum) => graph.plus(sum, cotangent),
-        None => cotangent,
-    });
+    Err(GradError::WrongType { transform, transform_of, value, expected, got })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Body;
+
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Attribute {
@@ -17,6 +19,8 @@ pub enum Attribute {
     Scalars(Vec<String>),
     /// `"name"`
     Name(String),
+    /// `@0`: a graph printed before the nodes.
+    Body(Body),
 }
 
 /// The attributes of one node, in the order of the text.
@@ -28,6 +32,14 @@ impl Attributes {
     pub fn with(mut self, key: &'static str, value: Attribute) -> Attributes {
         self.0.push((key, value));
         self
+    }
+
+    /// The graphs among them.
+    pub fn bodies(&self) -> impl Iterator<Item = &Body> {
+        self.0.iter().filter_map(|a| match &a.1 {
+            Attribute::Body(body) => Some(body),
+            _ => None,
+        })
     }
 
     /// With a list of dimensions.
@@ -50,6 +62,8 @@ impl fmt::Display for Attribute {
             Attribute::Scalar(v) => f.write_str(v),
             Attribute::Scalars(v) => write!(f, "({})", v.join(", ")),
             Attribute::Name(v) => write!(f, "{v:?}"),
+            // Its number is known to the graph that prints it.
+            Attribute::Body(_) => f.write_str("@"),
         }
     }
 }
@@ -108,6 +122,19 @@ impl Reader {
             Attribute::Name(v) => Ok(v),
             other => Err(format!("`{key}`: expected a quoted name, got {other}")),
         }
+    }
+
+    /// A graph.
+    pub fn body(&mut self, key: &str) -> Result<Body, String> {
+        match self.need(key)? {
+            Attribute::Body(v) => Ok(v),
+            other => Err(format!("`{key}`: expected a graph such as @0, got {other}")),
+        }
+    }
+
+    /// A graph, if it is there.
+    pub fn body_or_none(&mut self, key: &str) -> Result<Option<Body>, String> {
+        if self.rest.iter().any(|a| a.0 == key) { self.body(key).map(Some) } else { Ok(None) }
     }
 
     /// Any attribute, as it was read.

@@ -5,6 +5,7 @@
 //! meaning, derivative, loop expression — is one file in [`op`].
 
 mod attributes;
+mod body;
 mod build;
 mod error;
 mod eval;
@@ -16,6 +17,7 @@ mod text;
 mod verify;
 
 pub use attributes::{Attribute, Attributes};
+pub use body::Body;
 pub use error::{EvalError, GraphError, ParseError};
 pub use eval::{Values, eval, eval_all};
 pub use graph::{Graph, Node, NodeId, State};

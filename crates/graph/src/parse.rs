@@ -3,7 +3,10 @@
 use bespoke_tensor::Type;
 use rustc_hash::FxHashMap;
 
-use crate::{Attribute, Graph, NodeId, Op, ParseError, attributes::Reader};
+use crate::{Attribute, Body, Graph, NodeId, Op, ParseError, attributes::Reader};
+
+/// Bodies within bodies at most.
+const MAX_DEPTH: usize = 16;
 
 /// Reads what a graph prints. Node numbers may be any distinct ones, lines that are empty or start with `//` are
 /// skipped, and result types are checked against inference.
@@ -11,33 +14,75 @@ use crate::{Attribute, Graph, NodeId, Op, ParseError, attributes::Reader};
 /// # Errors
 /// [`ParseError`] with the place and what was expected.
 pub fn parse(text: &str) -> Result<Graph, ParseError> {
+    let mut lines = Lines { lines: text.lines().enumerate(), last: text.lines().count() + 1 };
+    let mut cursor = lines.next().ok_or_else(|| lines.end("`graph {`"))?;
+    cursor.word("graph")?;
+    cursor.token("{")?;
+    cursor.finish()?;
+    let graph = block(&mut lines, 0)?;
+    match lines.next() {
+        Some(cursor) => Err(cursor.expected("the end of the text")),
+        None => Ok(graph),
+    }
+}
+
+/// The lines that are not empty.
+struct Lines<'a> {
+    lines: std::iter::Enumerate<std::str::Lines<'a>>,
+    /// The number of the line after all.
+    last: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn next(&mut self) -> Option<Cursor<'a>> {
+        self.lines.by_ref().find_map(|(number, line)| {
+            let mut cursor = Cursor { line, number: number + 1, at: 0 };
+            cursor.skip();
+            (!cursor.at_end()).then_some(cursor)
+        })
+    }
+
+    fn end(&self, expected: &str) -> ParseError {
+        Cursor { line: "", number: self.last, at: 0 }.expected(expected)
+    }
+}
+
+/// What stands between the braces of a graph or body, and the closing one.
+fn block(lines: &mut Lines<'_>, depth: usize) -> Result<Graph, ParseError> {
     let mut graph = Graph::new();
     let mut names = FxHashMap::default();
-    let mut open = false;
-    let mut closed = false;
-    for (number, line) in text.lines().enumerate() {
-        let mut cursor = Cursor { line, number: number + 1, at: 0 };
-        cursor.skip();
-        if cursor.rest().is_empty() || cursor.rest().starts_with("//") {
-            continue;
-        }
-        if closed {
-            return Err(cursor.expected("the end of the text"));
-        } else if !open {
-            cursor.word("graph")?;
-            cursor.token("{")?;
-            open = true;
-        } else if cursor.rest().starts_with('}') {
+    let mut bodies: FxHashMap<u32, Body> = FxHashMap::default();
+    loop {
+        let mut cursor = lines.next().ok_or_else(|| lines.end("`}`"))?;
+        if cursor.next_is('}') {
             cursor.token("}")?;
-            closed = true;
-        } else if cursor.rest().starts_with('%') {
-            node(&mut graph, &mut names, &mut cursor)?;
+            cursor.finish()?;
+            return Ok(graph);
+        } else if cursor.next_is('%') {
+            node(&mut graph, &mut names, &bodies, &mut cursor)?;
         } else if cursor.rest().starts_with("output") {
             cursor.word("output")?;
             let (name, at) = (cursor.name()?, cursor.at);
             cursor.token("=")?;
             let value = reference(&names, &mut cursor)?;
             graph.set_output(&name, value).map_err(|e| cursor.error(at, e.to_string()))?;
+        } else if cursor.rest().starts_with("body") {
+            cursor.word("body")?;
+            let at = cursor.at;
+            let number = cursor.number('@', "a body's number")?;
+            cursor.token("{")?;
+            cursor.finish()?;
+            if depth == MAX_DEPTH {
+                return Err(cursor.error(at, format!("bodies are nested more than {MAX_DEPTH} deep")));
+            }
+            let body = block(lines, depth + 1)?;
+            if !body.states().is_empty() {
+                return Err(cursor.error(at, "a body has no states".to_owned()));
+            }
+            if bodies.insert(number, Body::new(body)).is_some() {
+                return Err(cursor.error(at, format!("@{number} is defined twice")));
+            }
+            continue;
         } else {
             cursor.word("next")?;
             let (name, at) = (cursor.name()?, cursor.at);
@@ -47,25 +92,15 @@ pub fn parse(text: &str) -> Result<Graph, ParseError> {
             let state = state.ok_or_else(|| cursor.error(at, format!("there is no state `{name}`")))?;
             graph.set_next(state, value).map_err(|e| cursor.error(at, e.to_string()))?;
         }
-        cursor.skip();
-        if !cursor.rest().is_empty() && !cursor.rest().starts_with("//") {
-            return Err(cursor.expected("the end of the line"));
-        }
+        cursor.finish()?;
     }
-    let end = Cursor { line: "", number: text.lines().count() + 1, at: 0 };
-    if !open {
-        return Err(end.expected("`graph {`"));
-    }
-    if !closed {
-        return Err(end.expected("`}`"));
-    }
-    Ok(graph)
 }
 
 /// `%3 = dot %1, %2 {contract=[1]x[0]} : f32[2,2]`
 fn node(
     graph: &mut Graph,
     names: &mut FxHashMap<u32, NodeId>,
+    bodies: &FxHashMap<u32, Body>,
     cursor: &mut Cursor<'_>,
 ) -> Result<(), ParseError> {
     let start = cursor.at;
@@ -90,7 +125,16 @@ fn node(
             }
             let key = cursor.identifier("an attribute's name")?.to_owned();
             cursor.token("=")?;
-            attributes.rest.push((key, cursor.attribute()?));
+            cursor.skip();
+            let at = cursor.at;
+            let value = if cursor.next_is('@') {
+                let number = cursor.number('@', "a body's number")?;
+                let body = bodies.get(&number).cloned();
+                Attribute::Body(body.ok_or_else(|| cursor.error(at, format!("there is no body @{number}")))?)
+            } else {
+                cursor.attribute()?
+            };
+            attributes.rest.push((key, value));
         }
         cursor.token("}")?;
     }
@@ -147,6 +191,17 @@ impl<'a> Cursor<'a> {
         self.at = self.line.len() - self.rest().trim_start().len();
     }
 
+    /// Is nothing left but a comment?
+    fn at_end(&self) -> bool {
+        let rest = self.rest().trim_start();
+        rest.is_empty() || rest.starts_with("//")
+    }
+
+    fn finish(&mut self) -> Result<(), ParseError> {
+        self.skip();
+        if self.at_end() { Ok(()) } else { Err(self.expected("the end of the line")) }
+    }
+
     fn next_is(&mut self, c: char) -> bool {
         self.skip();
         self.rest().starts_with(c)
@@ -199,10 +254,15 @@ impl<'a> Cursor<'a> {
     }
 
     fn node_number(&mut self) -> Result<u32, ParseError> {
-        self.token("%")?;
+        self.number('%', "a node's number")
+    }
+
+    /// A sign and digits.
+    fn number(&mut self, sign: char, what: &str) -> Result<u32, ParseError> {
+        self.token(&sign.to_string())?;
         let at = self.at;
-        let digits = self.identifier("a node's number")?;
-        digits.parse().map_err(|_| self.error(at, format!("expected a node's number, got `{digits}`")))
+        let digits = self.identifier(what)?;
+        digits.parse().map_err(|_| self.error(at, format!("expected {what}, got `{digits}`")))
     }
 
     /// A quoted name with Rust's escapes.

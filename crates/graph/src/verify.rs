@@ -22,6 +22,9 @@ pub fn verify(graph: &Graph) -> Vec<String> {
             }
             Err(rule) => violations.push(format!("{id}: {}: {rule}", node.op.name())),
         }
+        for body in node.op.attributes().bodies() {
+            violations.extend(verify(body).into_iter().map(|v| format!("{id}: in its body: {v}")));
+        }
         if let Op::StateRead(read) = &node.op
             && !graph.states().iter().any(|s| s.node == id && s.name == read.name)
         {

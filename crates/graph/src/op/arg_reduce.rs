@@ -103,6 +103,10 @@ impl Operator for ArgReduce {
         vec![None]
     }
 
+    fn jvp(&self, _: &mut Graph, _: NodeId, _: &[Option<NodeId>]) -> Option<NodeId> {
+        None
+    }
+
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         let ty = definer.operand_type(0);
         let combine = if self.extremum == Extremum::Max { Combine::Max } else { Combine::Min };

@@ -3,7 +3,7 @@
 use bespoke_loops::{BinaryFn, ExprId, Exprs, math};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
-use super::{Define, Operator, Unary, operands};
+use super::{Define, Operator, Unary, operands, sum_of};
 use crate::{Graph, NodeId, attributes::Reader};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -247,6 +247,15 @@ impl Operator for Binary {
             Some(f) => f(graph, x, y, node, cotangent).map(Some).to_vec(),
             None => vec![None, None],
         }
+    }
+
+    fn jvp(&self, graph: &mut Graph, node: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        let (x, y) = (graph.node(node).inputs[0], graph.node(node).inputs[1]);
+        let f = self.derivative()?;
+        // The row's derivative is a factor for each element: the same to either side.
+        let left = tangents[0].map(|t| f(graph, x, y, node, t)[0]);
+        let right = tangents[1].map(|t| f(graph, x, y, node, t)[1]);
+        sum_of(graph, left, right)
     }
 
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {

@@ -76,6 +76,10 @@ impl Operator for Broadcast {
         vec![Some(graph.sum(cotangent, &self.new_axes()))]
     }
 
+    fn jvp(&self, graph: &mut Graph, _: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        tangents[0].map(|t| graph.must(self.clone(), &[t]))
+    }
+
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         let from: Vec<ExprId> = self.axes.iter().map(|&a| index[a]).collect();
         definer.operand(0, &from)

@@ -3,7 +3,7 @@
 use bespoke_loops::{BinaryFn, ExprId};
 use bespoke_tensor::{Tensor, Type};
 
-use super::{Define, Operator, Slice, flat, for_each_index, shape};
+use super::{Define, Operator, Slice, flat, for_each_index, shape, tangent};
 use crate::{Attribute, Attributes, Graph, NodeId, attributes::Reader};
 
 /// The operands one after the other along `axis`.
@@ -84,6 +84,12 @@ impl Operator for Concatenate {
             parts.push(Some(graph.must(part, &[cotangent])));
         }
         parts
+    }
+
+    fn jvp(&self, graph: &mut Graph, node: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        let inputs = graph.node(node).inputs.clone();
+        let parts: Vec<NodeId> = inputs.iter().zip(tangents).map(|(&x, &t)| tangent(graph, t, x)).collect();
+        Some(graph.must(self.clone(), &parts))
     }
 
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {

@@ -69,6 +69,10 @@ impl Operator for Constant {
         vec![]
     }
 
+    fn jvp(&self, _: &mut Graph, _: NodeId, _: &[Option<NodeId>]) -> Option<NodeId> {
+        None
+    }
+
     /// Of a scalar only: other constants are buffers.
     fn define(&self, definer: &mut dyn Define, _: &[ExprId]) -> ExprId {
         definer.exprs().literal(self.value.get(0))

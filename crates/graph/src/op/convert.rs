@@ -48,6 +48,10 @@ impl Operator for Convert {
         vec![through_floats.then(|| graph.convert(cotangent, from))]
     }
 
+    fn jvp(&self, graph: &mut Graph, _: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        tangents[0].filter(|_| self.dtype.is_float()).map(|t| graph.convert(t, self.dtype))
+    }
+
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         let x = definer.operand(0, index);
         definer.exprs().convert(self.dtype, x)

@@ -3,7 +3,7 @@
 use bespoke_loops::{BinaryFn, Combine, ExprId};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
-use super::{Define, Operator, check_axes, flat, for_each_index, operands, shape};
+use super::{Define, Operator, check_axes, flat, for_each_index, operands, shape, sum_of};
 use crate::{Attribute, Attributes, Graph, NodeId, attributes::Reader};
 
 /// `out[b…, i…, j…] = Σ_k lhs[b…, i…, k…] · rhs[b…, j…, k…]`: batch dimensions are shared, contracted ones are summed
@@ -180,6 +180,13 @@ impl Operator for Dot {
             Some(self.gradient(graph, node, cotangent, true)),
             Some(self.gradient(graph, node, cotangent, false)),
         ]
+    }
+
+    fn jvp(&self, graph: &mut Graph, node: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        let inputs = graph.node(node).inputs.clone();
+        let left = tangents[0].map(|t| graph.must(self.clone(), &[t, inputs[1]]));
+        let right = tangents[1].map(|t| graph.must(self.clone(), &[inputs[0], t]));
+        sum_of(graph, left, right)
     }
 
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {

@@ -109,6 +109,12 @@ impl Operator for Gather {
         vec![Some(graph.must(scatter, &[zero, indices, cotangent])), None]
     }
 
+    fn jvp(&self, graph: &mut Graph, node: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        let mut inputs = graph.node(node).inputs.clone();
+        inputs[0] = tangents[0]?;
+        Some(graph.must(self.clone(), &inputs))
+    }
+
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         let (x, indices) = (definer.operand_type(0), definer.operand_type(1));
         let picks = indices.rank() - self.batch;

@@ -51,6 +51,10 @@ impl Operator for Input {
         vec![]
     }
 
+    fn jvp(&self, _: &mut Graph, _: NodeId, _: &[Option<NodeId>]) -> Option<NodeId> {
+        None
+    }
+
     fn define(&self, _: &mut dyn Define, _: &[ExprId]) -> ExprId {
         unreachable!("inputs are buffers")
     }

@@ -58,6 +58,10 @@ impl Operator for Iota {
         vec![]
     }
 
+    fn jvp(&self, _: &mut Graph, _: NodeId, _: &[Option<NodeId>]) -> Option<NodeId> {
+        None
+    }
+
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         definer.exprs().convert(self.ty.dtype, index[self.axis])
     }

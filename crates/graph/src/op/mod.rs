@@ -28,6 +28,10 @@ pub trait Operator {
     /// where the operand is not of a float type or the derivative is zero everywhere.
     fn vjp(&self, graph: &mut Graph, node: NodeId, cotangent: NodeId) -> Vec<Option<NodeId>>;
 
+    /// Appends the tangent of the value of `node`, given those of its operands (`None`: zero, or not of a float type; at
+    /// least one is given), each of the type of its operand. `None` if it is zero.
+    fn jvp(&self, graph: &mut Graph, node: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId>;
+
     /// The element at an index, as a loop expression.
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId;
 }
@@ -147,6 +151,9 @@ impl Operator for Op {
     fn vjp(&self, graph: &mut Graph, node: NodeId, cotangent: NodeId) -> Vec<Option<NodeId>> {
         self.get().vjp(graph, node, cotangent)
     }
+    fn jvp(&self, graph: &mut Graph, node: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        self.get().jvp(graph, node, tangents)
+    }
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         self.get().define(definer, index)
     }
@@ -174,6 +181,19 @@ fn check_axes(what: &str, axes: &[usize], rank: usize) -> Result<(), String> {
 /// The shape of these dimensions, or why there is none.
 fn shape(dims: &[usize]) -> Result<bespoke_tensor::Shape, String> {
     bespoke_tensor::Shape::new(dims).map_err(|e| e.to_string())
+}
+
+/// A tangent as a node: zeros of the type of `like` where there is none.
+fn tangent(graph: &mut Graph, tangent: Option<NodeId>, like: NodeId) -> NodeId {
+    tangent.unwrap_or_else(|| graph.fill_like(like, 0.0))
+}
+
+/// The sum of two tangents that may be zero.
+fn sum_of(graph: &mut Graph, left: Option<NodeId>, right: Option<NodeId>) -> Option<NodeId> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(graph.plus(left, right)),
+        (left, right) => left.or(right),
+    }
 }
 
 /// Calls `f` with every index within `dims`, in row-major order.

@@ -3,7 +3,7 @@
 use bespoke_loops::{BinaryFn, ExprId};
 use bespoke_tensor::{Tensor, Type};
 
-use super::{Define, Operator, Slice, flat, for_each_index, operands, shape};
+use super::{Define, Operator, Slice, flat, for_each_index, operands, shape, tangent};
 use crate::{Attributes, Graph, NodeId, attributes::Reader};
 
 /// `low` elements of a value before the operand, `high` after it and `inner` between neighbours, along each axis.
@@ -88,6 +88,12 @@ impl Operator for Pad {
         let (all, kept) = (graph.sum_all(cotangent), graph.sum_all(x));
         let value = graph.minus(all, kept);
         vec![Some(x), Some(value)]
+    }
+
+    fn jvp(&self, graph: &mut Graph, node: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        let (x, value) = (graph.node(node).inputs[0], graph.node(node).inputs[1]);
+        let operands = [tangent(graph, tangents[0], x), tangent(graph, tangents[1], value)];
+        Some(graph.must(self.clone(), &operands))
     }
 
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {

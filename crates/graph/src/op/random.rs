@@ -57,6 +57,10 @@ impl Operator for RandomBits {
         vec![None, None]
     }
 
+    fn jvp(&self, _: &mut Graph, _: NodeId, _: &[Option<NodeId>]) -> Option<NodeId> {
+        None
+    }
+
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         let at = [0, 1].map(|i| definer.exprs().index_const(i));
         let mut key = [definer.operand(0, &at[..1]), definer.operand(0, &at[1..])];

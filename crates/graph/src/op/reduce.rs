@@ -56,6 +56,36 @@ impl Reduce {
     }
 }
 
+/// Parts of derivatives.
+impl Reduce {
+    /// Which elements attain the extremum `node`, and how many of each reduction do.
+    fn attained(&self, graph: &mut Graph, node: NodeId) -> (NodeId, NodeId) {
+        let x = graph.node(node).inputs[0];
+        let ty = graph.ty(x);
+        let extremum = graph.unreduce(node, ty.shape, &self.axes);
+        let attained = graph.binary(Binary::Eq, x, extremum);
+        let ones = graph.convert(attained, ty.dtype);
+        (attained, graph.sum(ones, &self.axes))
+    }
+
+    /// For each element, the product of all others of its reduction.
+    fn product_of_others(&self, graph: &mut Graph, x: NodeId) -> NodeId {
+        let ty = graph.ty(x);
+        let (zero, one) = (graph.fill(ty, 0.0), graph.fill(ty, 1.0));
+        let is_zero = graph.binary(Binary::Eq, x, zero);
+        let zeros = graph.convert(is_zero, ty.dtype);
+        let others = graph.sum(zeros, &self.axes);
+        let others = graph.unreduce(others, ty.shape, &self.axes);
+        let others = graph.minus(others, zeros); // zero factors beside this one
+        let safe = graph.select(is_zero, one, x);
+        let product = graph.reduce(Combine::Product, safe, &self.axes);
+        let product = graph.unreduce(product, ty.shape, &self.axes);
+        let without = graph.over(product, safe);
+        let alone = graph.binary(Binary::Eq, others, zero);
+        graph.select(alone, without, zero)
+    }
+}
+
 /// The position that an element of a tensor takes part in after reduction: the axes that stay.
 fn kept_axes(rank: usize, axes: &[usize]) -> Vec<usize> {
     (0..rank).filter(|a| !axes.contains(a)).collect()
@@ -107,33 +137,38 @@ impl Operator for Reduce {
         let gradient = match self.combine {
             Combine::Sum => spread(graph, cotangent),
             Combine::Max | Combine::Min => {
-                let extremum = spread(graph, node);
-                let attained = graph.binary(Binary::Eq, x, extremum);
-                let ones = graph.convert(attained, ty.dtype);
-                let count = graph.sum(ones, &self.axes);
+                let (attained, count) = self.attained(graph, node);
                 let share = graph.over(cotangent, count);
                 let (share, zero) = (spread(graph, share), graph.fill(ty, 0.0));
                 graph.select(attained, share, zero)
             }
             Combine::Product => {
-                let (zero, one) = (graph.fill(ty, 0.0), graph.fill(ty, 1.0));
-                let is_zero = graph.binary(Binary::Eq, x, zero);
-                let zeros = graph.convert(is_zero, ty.dtype);
-                let others = graph.sum(zeros, &self.axes);
-                let others = spread(graph, others);
-                let others = graph.minus(others, zeros); // zero factors beside this one
-                let safe = graph.select(is_zero, one, x);
-                let product = graph.reduce(Combine::Product, safe, &self.axes);
-                let product = spread(graph, product);
-                let without = graph.over(product, safe);
-                let alone = graph.binary(Binary::Eq, others, zero);
-                let derivative = graph.select(alone, without, zero);
-                let cotangent = spread(graph, cotangent);
-                graph.times(cotangent, derivative)
+                let (cotangent, others) = (spread(graph, cotangent), self.product_of_others(graph, x));
+                graph.times(cotangent, others)
             }
             Combine::Any | Combine::All | Combine::Set => return vec![None],
         };
         vec![Some(gradient)]
+    }
+
+    fn jvp(&self, graph: &mut Graph, node: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        let (x, t) = (graph.node(node).inputs[0], tangents[0]?);
+        match self.combine {
+            Combine::Sum => Some(graph.sum(t, &self.axes)),
+            Combine::Max | Combine::Min => {
+                let (attained, count) = self.attained(graph, node);
+                let zero = graph.fill_like(x, 0.0);
+                let shares = graph.select(attained, t, zero);
+                let total = graph.sum(shares, &self.axes);
+                Some(graph.over(total, count))
+            }
+            Combine::Product => {
+                let others = self.product_of_others(graph, x);
+                let terms = graph.times(t, others);
+                Some(graph.sum(terms, &self.axes))
+            }
+            Combine::Any | Combine::All | Combine::Set => None,
+        }
     }
 
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {

@@ -49,6 +49,10 @@ impl Operator for Reshape {
         vec![Some(graph.reshape(cotangent, from))]
     }
 
+    fn jvp(&self, graph: &mut Graph, _: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        tangents[0].map(|t| graph.must(self.clone(), &[t]))
+    }
+
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         let from = definer.operand_type(0).shape;
         let flat = definer.exprs().flatten(&self.shape, index);

@@ -54,6 +54,10 @@ impl Operator for Reverse {
         vec![Some(graph.must(self.clone(), &[cotangent]))]
     }
 
+    fn jvp(&self, graph: &mut Graph, _: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        tangents[0].map(|t| graph.must(self.clone(), &[t]))
+    }
+
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         let shape = definer.ty().shape;
         let e = definer.exprs();

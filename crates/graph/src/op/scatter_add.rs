@@ -3,7 +3,7 @@
 use bespoke_loops::{BinaryFn, Combine, ExprId};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
-use super::{Binary, Define, Gather, Operator, flat, for_each_index, operands};
+use super::{Binary, Define, Gather, Operator, flat, for_each_index, operands, tangent};
 use crate::{Attributes, Graph, NodeId, attributes::Reader};
 
 /// Adds updates to the positions that [`Gather`] picks from: `out = x`, then for all b, p, i, q in row-major order
@@ -75,6 +75,15 @@ impl Operator for ScatterAdd {
         let indices = graph.node(node).inputs[1];
         let picked = graph.must(Gather { axis: self.axis, batch: self.batch }, &[cotangent, indices]);
         vec![Some(cotangent), None, Some(picked)]
+    }
+
+    fn jvp(&self, graph: &mut Graph, node: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        let mut inputs = graph.node(node).inputs.clone();
+        let updates = inputs.len() - 1;
+        for operand in [0, updates] {
+            inputs[operand] = tangent(graph, tangents[operand], inputs[operand]);
+        }
+        Some(graph.must(self.clone(), &inputs))
     }
 
     /// Pulled: an element asks every update of its slice whether it is meant. Lowering has a pushing form for long axes.

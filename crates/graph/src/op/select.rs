@@ -3,7 +3,7 @@
 use bespoke_loops::ExprId;
 use bespoke_tensor::{DType, Tensor, Type};
 
-use super::{Define, Operator, operands};
+use super::{Define, Operator, operands, tangent};
 use crate::{Graph, NodeId, attributes::Reader};
 
 /// `if condition { x } else { y }`, element by element.
@@ -53,6 +53,12 @@ impl Operator for Select {
         let x = graph.select(condition, cotangent, zero);
         let y = graph.select(condition, zero, cotangent);
         vec![None, Some(x), Some(y)]
+    }
+
+    fn jvp(&self, graph: &mut Graph, node: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        let inputs = graph.node(node).inputs.clone();
+        let (x, y) = (tangent(graph, tangents[1], inputs[1]), tangent(graph, tangents[2], inputs[2]));
+        Some(graph.select(inputs[0], x, y))
     }
 
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {

@@ -85,6 +85,10 @@ impl Operator for Slice {
         vec![Some(graph.must(pad, &[cotangent, zero]))]
     }
 
+    fn jvp(&self, graph: &mut Graph, _: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        tangents[0].map(|t| graph.must(self.clone(), &[t]))
+    }
+
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         let e = definer.exprs();
         let from: Vec<ExprId> = (0..index.len())

@@ -52,6 +52,10 @@ impl Operator for StateRead {
         vec![]
     }
 
+    fn jvp(&self, _: &mut Graph, _: NodeId, _: &[Option<NodeId>]) -> Option<NodeId> {
+        None
+    }
+
     fn define(&self, _: &mut dyn Define, _: &[ExprId]) -> ExprId {
         unreachable!("states are buffers")
     }

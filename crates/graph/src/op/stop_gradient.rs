@@ -42,6 +42,10 @@ impl Operator for StopGradient {
         vec![None]
     }
 
+    fn jvp(&self, _: &mut Graph, _: NodeId, _: &[Option<NodeId>]) -> Option<NodeId> {
+        None
+    }
+
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         definer.operand(0, index)
     }

@@ -67,6 +67,10 @@ impl Operator for Transpose {
         vec![Some(graph.transpose(cotangent, &self.inverse()))]
     }
 
+    fn jvp(&self, graph: &mut Graph, _: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        tangents[0].map(|t| graph.must(self.clone(), &[t]))
+    }
+
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         let from: Vec<ExprId> = self.inverse().iter().map(|&i| index[i]).collect();
         definer.operand(0, &from)

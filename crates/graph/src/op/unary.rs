@@ -294,6 +294,12 @@ impl Operator for Unary {
         vec![self.derivative().map(|f| f(graph, x, node, cotangent))]
     }
 
+    fn jvp(&self, graph: &mut Graph, node: NodeId, tangents: &[Option<NodeId>]) -> Option<NodeId> {
+        // The row's derivative is a factor for each element: the same to either side.
+        let x = graph.node(node).inputs[0];
+        self.derivative().zip(tangents[0]).map(|(f, t)| f(graph, x, node, t))
+    }
+
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         let x = definer.operand(0, index);
         self.expr()(definer.exprs(), x)

@@ -1,0 +1,76 @@
+//! Forward mode: tangents flow along with the values (dual numbers a + bε, ε² = 0, as a graph).
+
+use bespoke_graph::{Graph, NodeId, Operator};
+
+use crate::{GradError, check_type};
+
+/// Appends the Jacobian-vector product: the tangents of `outputs` when each value of `tangents` moves along its tangent
+/// (of its own type). `None` for an output that does not move.
+///
+/// Every node between them gets the tangent that its operator makes of its operands' tangents (Griewank & Walther,
+/// *Evaluating Derivatives*, 2008, ch. 3.1). The tangents are nodes like any other and can be differentiated again.
+///
+/// ```
+/// use bespoke_graph::{Graph, eval, op};
+/// use bespoke_tensor::{DType, Tensor, Type};
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", Type::scalar(DType::F64))?;
+/// let y = g.unary(op::Unary::Exp, x);
+/// let one = g.fill_like(x, 1.0);
+/// let dy = bespoke_autodiff::jvp(&mut g, &[y], &[(x, one)])?[0].unwrap();
+/// g.set_output("dy", dy)?;
+/// let values = eval(&g, &|_| Some(Tensor::scalar(0.0)))?;
+/// assert_eq!(values.outputs["dy"], Tensor::scalar(1.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`GradError`] if a tangent has another type than its value, or the value is not of floats.
+pub fn jvp(
+    graph: &mut Graph,
+    outputs: &[NodeId],
+    tangents: &[(NodeId, NodeId)],
+) -> Result<Vec<Option<NodeId>>, GradError> {
+    for &(value, tangent) in tangents {
+        check_type(graph, "jvp", "tangent", value, tangent)?;
+        if !graph.ty(value).dtype.is_float() {
+            return Err(GradError::NotFloat(value, graph.ty(value)));
+        }
+    }
+    let end = outputs.iter().map(|o| o.index() + 1).max().unwrap_or(0);
+    let mut moving: Vec<Option<NodeId>> = vec![None; end];
+    for &(value, tangent) in tangents.iter().filter(|t| t.0.index() < end) {
+        moving[value.index()] = Some(match moving[value.index()] {
+            Some(other) => graph.plus(other, tangent),
+            None => tangent,
+        });
+    }
+    let needed = needed_for(graph, outputs);
+    for id in graph.ids().take(end) {
+        // A value that was given a tangent is a variable of its own.
+        if !needed[id.index()] || moving[id.index()].is_some() {
+            continue;
+        }
+        let node = graph.node(id).clone();
+        let operands: Vec<Option<NodeId>> = node.inputs.iter().map(|i| moving[i.index()]).collect();
+        if operands.iter().any(Option::is_some) {
+            graph.set_location(node.location);
+            moving[id.index()] = node.op.jvp(graph, id, &operands);
+        }
+    }
+    graph.set_location(None);
+    Ok(outputs.iter().map(|o| moving[o.index()]).collect())
+}
+
+/// The nodes that these depend on: the tangents of others would be dead.
+fn needed_for(graph: &Graph, outputs: &[NodeId]) -> Vec<bool> {
+    let mut needed = vec![false; graph.len()];
+    outputs.iter().for_each(|o| needed[o.index()] = true);
+    for id in graph.ids().rev() {
+        if needed[id.index()] {
+            graph.node(id).inputs.iter().for_each(|i| needed[i.index()] = true);
+        }
+    }
+    needed
+}
