@@ -3,8 +3,9 @@
 use bespoke_graph::{
     Graph, NodeId, Op, Operator,
     op::{
-        ArgReduce, Binary, Broadcast, Concatenate, Constant, Convert, Dot, Extremum, Gather, Iota, Pad,
-        RandomBits, Reduce, Reshape, Reverse, ScatterAdd, Select, Slice, StopGradient, Transpose, Unary,
+        ArgReduce, Binary, Broadcast, Concatenate, Constant, Convert, Convolution, Dot, Extremum, Gather,
+        Iota, Pad, RandomBits, Reduce, Reshape, Reverse, ScatterAdd, Select, Slice, StopGradient, Transpose,
+        Unary,
     },
 };
 use bespoke_loops::Combine;
@@ -32,6 +33,7 @@ pub fn samples() -> Vec<Sample> {
     s.padding();
     s.reductions();
     s.products();
+    s.convolutions();
     s.picks();
     s.0
 }
@@ -310,6 +312,92 @@ impl Samples {
         let x = g.input("x0", ty(DType::F64, &[5, 3])).expect("it is the first");
         let gram = Dot { batch: (vec![], vec![]), contract: (vec![0], vec![0]) };
         self.graph((-1.0, 1.0), g, gram, &[x, x]);
+    }
+
+    fn convolutions(&mut self) {
+        type Dims = &'static [usize];
+        // Operand, kernel, stride, padding, dilations of operand and kernel, groups.
+        type Case = (Dims, Dims, Dims, &'static [(i64, i64)], [Dims; 2], usize);
+        let cases: [Case; 21] = [
+            (&[1, 1, 3], &[1, 1, 2], &[1], &[(0, 0)], [&[1], &[1]], 1),
+            (&[2, 3, 5], &[2, 3, 3], &[1], &[(1, 1)], [&[1], &[1]], 1),
+            (&[2, 3, 7], &[4, 3, 3], &[2], &[(2, 0)], [&[1], &[2]], 1),
+            (&[2, 2, 5], &[3, 2, 2], &[3], &[(-1, 2)], [&[2], &[1]], 1),
+            (&[1, 2, 6], &[1, 2, 2], &[1], &[(-2, -1)], [&[1], &[1]], 1),
+            (&[2, 4, 5], &[6, 2, 2], &[2], &[(1, 0)], [&[1], &[1]], 2),
+            (&[2, 3, 4], &[3, 1, 3], &[1], &[(1, 1)], [&[1], &[1]], 3),
+            (&[1, 2, 4], &[4, 1, 2], &[2], &[(0, 1)], [&[3], &[2]], 2),
+            (&[0, 2, 5], &[3, 2, 3], &[1], &[(0, 0)], [&[1], &[1]], 1),
+            (&[2, 2, 2], &[3, 2, 3], &[1], &[(0, 0)], [&[1], &[1]], 1),
+            (&[2, 0, 4], &[3, 0, 3], &[1], &[(0, 0)], [&[1], &[1]], 1),
+            (&[2, 2, 0], &[3, 2, 2], &[1], &[(1, 2)], [&[1], &[1]], 1),
+            (&[2, 2, 4], &[0, 2, 2], &[1], &[(0, 0)], [&[1], &[1]], 1),
+            (&[2, 2, 4, 5], &[3, 2, 2, 3], &[1, 1], &[(0, 0), (1, 1)], [&[1, 1], &[1, 1]], 1),
+            (&[1, 3, 5, 4], &[2, 3, 3, 1], &[2, 1], &[(1, 1), (0, 0)], [&[1, 2], &[1, 1]], 1),
+            (&[1, 2, 7, 7], &[5, 2, 3, 3], &[1, 1], &[(1, 1), (1, 1)], [&[1, 1], &[1, 1]], 1),
+            (&[3, 4, 2, 3], &[5, 4, 1, 1], &[1, 1], &[(0, 0), (0, 0)], [&[1, 1], &[1, 1]], 1),
+            (&[3, 2, 3, 3], &[5, 2, 3, 3], &[1, 1], &[(0, 0), (0, 0)], [&[1, 1], &[1, 1]], 1),
+            (&[1, 4, 6, 5], &[4, 1, 3, 2], &[2, 2], &[(1, 1), (0, 1)], [&[1, 1], &[1, 1]], 4),
+            (
+                &[1, 2, 3, 2, 3],
+                &[2, 2, 2, 2, 2],
+                &[1, 1, 2],
+                &[(0, 1), (1, 0), (1, 1)],
+                [&[1, 1, 1], &[2, 1, 1]],
+                1,
+            ),
+            (
+                &[1, 2, 2, 1, 2, 1, 2, 2],
+                &[2, 1, 2, 1, 1, 1, 2, 1],
+                &[1; 6],
+                &[(0, 0); 6],
+                [&[1; 6], &[1; 6]],
+                2,
+            ),
+        ];
+        for dtype in NUMBERS {
+            for (x, kernel, stride, padding, dilations, groups) in &cases {
+                let convolution = Convolution {
+                    stride: stride.to_vec(),
+                    padding: padding.to_vec(),
+                    input_dilation: dilations[0].to_vec(),
+                    kernel_dilation: dilations[1].to_vec(),
+                    groups: *groups,
+                };
+                self.within((-1.0, 1.0), convolution, &[ty(dtype, x), ty(dtype, kernel)]);
+            }
+        }
+        // Large enough to be products of matrices.
+        let large: [Case; 9] = [
+            (&[2, 3, 8, 17], &[4, 3, 3, 3], &[1, 1], &[(1, 1), (1, 1)], [&[1, 1], &[1, 1]], 1),
+            (&[5, 1, 12, 13], &[6, 1, 5, 5], &[1, 1], &[(2, 2), (2, 2)], [&[1, 1], &[1, 1]], 1),
+            (&[4, 6, 14, 9], &[16, 6, 5, 5], &[1, 1], &[(0, 0), (0, 0)], [&[1, 1], &[1, 1]], 1),
+            (&[2, 8, 19, 11], &[12, 4, 3, 3], &[2, 2], &[(1, 0), (1, 1)], [&[1, 1], &[1, 1]], 2),
+            (&[3, 7, 5, 7], &[9, 7, 1, 1], &[1, 1], &[(0, 0), (0, 0)], [&[1, 1], &[1, 1]], 1),
+            (&[1, 5, 4, 3], &[11, 5, 2, 2], &[1, 1], &[(1, 1), (0, 1)], [&[2, 3], &[1, 2]], 1),
+            (&[7, 3, 41], &[13, 3, 4], &[1], &[(3, -2)], [&[1], &[3]], 1),
+            (&[6, 12, 5, 5], &[5, 12, 5, 5], &[1, 1], &[(0, 0), (0, 0)], [&[1, 1], &[1, 1]], 1),
+            (
+                &[2, 4, 5, 6, 7],
+                &[7, 4, 3, 3, 3],
+                &[1, 1, 2],
+                &[(1, 1), (1, 1), (0, 1)],
+                [&[1, 1, 1], &[1, 2, 1]],
+                1,
+            ),
+        ];
+        for dtype in [DType::F32, DType::F64] {
+            for (x, kernel, stride, padding, dilations, groups) in &large {
+                let convolution = Convolution {
+                    stride: stride.to_vec(),
+                    padding: padding.to_vec(),
+                    input_dilation: dilations[0].to_vec(),
+                    kernel_dilation: dilations[1].to_vec(),
+                    groups: *groups,
+                };
+                self.within((-1.0, 1.0), convolution, &[ty(dtype, x), ty(dtype, kernel)]);
+            }
+        }
     }
 
     fn picks(&mut self) {

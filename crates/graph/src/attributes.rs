@@ -116,6 +116,14 @@ impl Reader {
         }
     }
 
+    /// A pair of lists of numbers.
+    pub fn signed_pair(&mut self, key: &str) -> Result<(Vec<i64>, Vec<i64>), String> {
+        match self.need(key)? {
+            Attribute::Pair(l, r) => Ok((l, r)),
+            other => Err(format!("`{key}`: expected a pair of lists such as [1]x[-1], got {other}")),
+        }
+    }
+
     /// A quoted name.
     pub fn name(&mut self, key: &str) -> Result<String, String> {
         match self.need(key)? {

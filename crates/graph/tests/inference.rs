@@ -241,3 +241,73 @@ fn errors_name_the_line_of_the_user() {
     let error = g.add(op::Unary::Exp, &[x]).unwrap_err().to_string();
     assert_eq!(error, format!("{}:{}: exp(i32[2]): expected floats, got i32[2]", here.file(), here.line()));
 }
+
+#[test]
+fn convolutions() {
+    let of = |change: &dyn Fn(&mut op::Convolution)| {
+        let mut convolution = op::Convolution::new(&[1, 1], &[0, 0]);
+        change(&mut convolution);
+        convolution
+    };
+    let same = |_: &mut op::Convolution| ();
+    let cases: [(op::Convolution, &[&str], &str); 9] = [
+        (
+            of(&same),
+            &["f32[1,2,5,5]", "f64[3,2,3,3]"],
+            "expected two operands of one number type, got f32 and f64",
+        ),
+        (
+            of(&same),
+            &["f32[1,2,5]", "f32[3,2,3,3]"],
+            "a stride for each of 2 spatial dimensions takes [N, C, …] and [O, C / groups, …] of rank 4, got f32[1,2,5] and \
+             f32[3,2,3,3]",
+        ),
+        (
+            of(&|c| c.padding.truncate(1)),
+            &["f32[1,2,5,5]", "f32[3,2,3,3]"],
+            "expected a padding for each of 2 spatial dimensions, got 1",
+        ),
+        (
+            of(&|c| c.stride[1] = 0),
+            &["f32[1,2,5,5]", "f32[3,2,3,3]"],
+            "the stride of spatial dimension 1 is 0, expected at least 1",
+        ),
+        (
+            of(&same),
+            &["f32[1,2,5,5]", "f32[3,2,0,3]"],
+            "the kernel extent of spatial dimension 0 is 0, expected at least 1",
+        ),
+        (
+            of(&|c| c.groups = 0),
+            &["f32[1,2,5,5]", "f32[3,2,3,3]"],
+            "expected groups that divide 2 features into 3, got 0",
+        ),
+        (
+            of(&|c| c.groups = 2),
+            &["f32[1,2,5,5]", "f32[3,1,3,3]"],
+            "expected groups that divide 2 features into 3, got 2",
+        ),
+        (
+            of(&|c| c.groups = 2),
+            &["f32[1,2,5,5]", "f32[4,2,3,3]"],
+            "expected a kernel for 2 / 2 = 1 features, got one for 2",
+        ),
+        (
+            of(&|c| c.padding[0] = (i64::MAX, 1)),
+            &["f32[1,2,5,5]", "f32[3,2,3,3]"],
+            "spatial dimension 0 becomes too large",
+        ),
+    ];
+    for (convolution, types, expected) in cases {
+        let message = error(convolution, types);
+        assert_eq!(message, format!("convolution({}): {expected}", types.join(", ")));
+    }
+    // Where no kernel fits, there is nothing.
+    let mut g = Graph::new();
+    let (x, k) = (
+        g.input("x", "f32[2,1,3,4]".parse().unwrap()).unwrap(),
+        g.input("k", "f32[5,1,4,2]".parse().unwrap()).unwrap(),
+    );
+    let y = g.add(op::Convolution::new(&[1, 2], &[0, 0]), &[x, k]).unwrap();
+    assert_eq!(g.ty(y).to_string(), "f32[2,5,0,2]");
+}

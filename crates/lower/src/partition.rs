@@ -68,7 +68,7 @@ fn is_elementwise(op: &Op) -> bool {
 }
 
 fn is_reduction(op: &Op) -> bool {
-    matches!(op, Op::Reduce(_) | Op::ArgReduce(_) | Op::Dot(_) | Op::ScatterAdd(_))
+    matches!(op, Op::Reduce(_) | Op::ArgReduce(_) | Op::Dot(_) | Op::Convolution(_) | Op::ScatterAdd(_))
 }
 
 /// How many positions are combined for one element.
@@ -79,6 +79,7 @@ fn reduced_elements(graph: &Graph, id: NodeId) -> f64 {
     match &node.op {
         Op::Reduce(_) | Op::ArgReduce(_) => ratio(operand(0).elements()),
         Op::Dot(dot) => dot.contract.0.iter().map(|&d| operand(0).shape[d] as f64).product(),
+        Op::Convolution(_) => operand(1).shape[1..].iter().map(|&d| d as f64).product(),
         Op::ScatterAdd(scatter) => operand(1).shape[scatter.batch..].iter().map(|&d| d as f64).product(),
         _ => 1.0,
     }
@@ -248,6 +249,7 @@ fn rereads(graph: &Graph, user: NodeId, operand: NodeId) -> bool {
     match &graph.node(user).op {
         // A contraction's packing reads each element once.
         Op::Dot(_) => contraction::shape_of(graph, user).is_none(),
+        Op::Convolution(_) => true,
         Op::Broadcast(_) | Op::Gather(_) => ty.elements() > from.elements(),
         // Scatter's elements ask all updates.
         Op::ScatterAdd(scatter) => {

@@ -54,6 +54,9 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
         Op::RandomBits(_) => 30.0,
         Op::Reduce(_) | Op::ArgReduce(_) => return operand(0),
         Op::ScatterAdd(_) => return operand(0) + 2.0 * operand(2),
+        Op::Convolution(_) => {
+            return 2.0 * n * operands[1].shape[1..].iter().map(|&k| k as f64).product::<f64>();
+        }
         Op::Dot(d) => {
             return 2.0 * n * d.contract.0.iter().map(|&k| operands[0].shape[k] as f64).product::<f64>();
         }
@@ -66,7 +69,7 @@ pub fn node(op: &Op, operands: &[Type], ty: &Type) -> f64 {
     let bytes = || operands.iter().chain([ty]).map(|t| t.bytes() as f64).sum::<f64>();
     let time = match op {
         Op::Input(_) | Op::StateRead(_) | Op::Constant(_) | Op::Reshape(_) | Op::Broadcast(_) => return 0.0,
-        Op::Dot(_) => {
+        Op::Dot(_) | Op::Convolution(_) => {
             let peak = if ty.dtype == DType::F32 { DOT_FLOPS } else { DOT_FLOPS / 2.0 };
             LAUNCH + f64::max(flops / peak, bytes() / BANDWIDTH)
         }

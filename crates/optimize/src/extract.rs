@@ -69,7 +69,14 @@ impl Choices {
                     && cost::is_foldable(&op, &types, &class.data.ty);
                 let cost = if folds { 0.0 } else { cost::node(&op, &types, &class.data.ty) };
                 let flops = cost::flops(&op, &types, &class.data.ty);
-                Node { is_dot: matches!(op, Op::Dot(_)), op, children, cost, flops, origin: n.origin }
+                Node {
+                    is_dot: matches!(op, Op::Dot(_) | Op::Convolution(_)),
+                    op,
+                    children,
+                    cost,
+                    flops,
+                    origin: n.origin,
+                }
             };
             class.nodes.iter().map(node).collect::<Vec<Node>>()
         });

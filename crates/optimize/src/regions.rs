@@ -25,7 +25,7 @@ pub fn regions(graph: &Graph) -> Vec<Range<usize>> {
     let mut start = 0;
     for id in graph.ids() {
         let size = id.index() - start;
-        if size >= LARGE || size >= SMALL && matches!(graph.node(id).op, Op::Dot(_)) {
+        if size >= LARGE || size >= SMALL && matches!(graph.node(id).op, Op::Dot(_) | Op::Convolution(_)) {
             cuts.push(start..id.index());
             start = id.index();
         }

@@ -123,11 +123,12 @@ pub fn kind(op: &Op) -> u16 {
         Op::Gather(_) => 160,
         Op::ScatterAdd(_) => 161,
         Op::StopGradient(_) => 162,
+        Op::Convolution(_) => 163,
     }
 }
 
 /// Kinds are below this.
-pub const KINDS: usize = 163;
+pub const KINDS: usize = 164;
 
 /// The value of all elements of an operator's result, if it follows from those of its operands.
 pub fn splat(op: &Op, operands: &[Type], splats: &[Option<Scalar>], ty: &Type) -> Option<Scalar> {

@@ -3,8 +3,8 @@
 use bespoke_graph::{
     Graph, NodeId, Operator, State,
     op::{
-        ArgReduce, Binary, Broadcast, Concatenate, Constant, Convert, Dot, Extremum, Gather, Iota, Pad,
-        RandomBits, Reduce, Reshape, Reverse, ScatterAdd, Slice, StopGradient, Transpose, Unary,
+        ArgReduce, Binary, Broadcast, Concatenate, Constant, Convert, Convolution, Dot, Extremum, Gather,
+        Iota, Pad, RandomBits, Reduce, Reshape, Reverse, ScatterAdd, Slice, StopGradient, Transpose, Unary,
     },
 };
 use bespoke_loops::Combine;
@@ -159,7 +159,8 @@ impl Maker {
             7..=12 => self.binary(),
             13..=15 => self.reduce(),
             16..=17 => self.matrix_product(),
-            18 => self.dot(),
+            18 if self.rng.chance(0.6) => self.dot(),
+            18 => self.convolution(),
             19..=22 => self.movement(),
             23 => self.gather(),
             24 => self.scatter(),
@@ -291,6 +292,35 @@ impl Maker {
         let result = dot.infer(&[ty, self.graph.ty(y)]);
         if result.is_ok_and(|r| r.elements() <= ELEMENTS) {
             self.graph.must(dot, &[x, y]);
+        }
+    }
+
+    fn convolution(&mut self) {
+        let dtype = self.number();
+        let spatial = 1 + self.rng.below(2);
+        let groups = *self.rng.pick(&[1, 1, 1, 2, 3]);
+        let mut counts =
+            |choices: &[usize]| -> Vec<usize> { (0..spatial).map(|_| *self.rng.pick(choices)).collect() };
+        let (kernel, stride) = (counts(&[1, 2, 3, 5]), counts(&[1, 1, 1, 2]));
+        let dilations = [counts(&[1, 1, 1, 2]), counts(&[1, 1, 1, 2])];
+        let extents = if spatial == 1 { counts(&[0, 1, 5, 17, 40]) } else { counts(&[1, 3, 4, 7, 9, 12]) };
+        let padding = (0..spatial).map(|_| (self.rng.below(4) as i64 - 1, self.rng.below(4) as i64 - 1));
+        let convolution = Convolution {
+            padding: padding.collect(),
+            stride,
+            input_dilation: dilations[0].clone(),
+            kernel_dilation: dilations[1].clone(),
+            groups,
+        };
+        let (n, c) = (*self.rng.pick(&[1, 2, 3]), *self.rng.pick(&[1, 2, 3]));
+        let o = groups * *self.rng.pick(&[1, 3, 4, 5, 7]);
+        let dims =
+            |first: [usize; 2], rest: &[usize]| Shape::new(&[&first[..], rest].concat()).expect("rank 4");
+        let (x, kernel) = (dims([n, groups * c], &extents), dims([o, c], &kernel));
+        let result = convolution.infer(&[Type::new(dtype, x), Type::new(dtype, kernel)]);
+        if x.elements() <= ELEMENTS && result.is_ok_and(|r| r.elements() <= ELEMENTS) {
+            let (x, kernel) = (self.of_type(Type::new(dtype, x)), self.of_type(Type::new(dtype, kernel)));
+            self.graph.must(convolution, &[x, kernel]);
         }
     }
 

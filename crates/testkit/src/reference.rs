@@ -156,6 +156,7 @@ impl Bounds<'_> {
                 let terms = dot.contract.0.iter().map(|&d| self.operand(0).0.shape()[d]).product();
                 self.dot(terms)
             }
+            Op::Convolution(_) => self.dot(self.operand(1).0.shape()[1..].iter().product()),
             Op::Select(_) => self.select(),
             Op::Unary(_) | Op::Binary(_) | Op::Convert(_) => self.elementwise(),
         }

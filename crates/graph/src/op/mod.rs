@@ -128,6 +128,7 @@ operators! {
     reduce::Reduce,
     arg_reduce::ArgReduce,
     dot::Dot,
+    convolution::Convolution,
     gather::Gather,
     scatter_add::ScatterAdd,
     stop_gradient::StopGradient,
