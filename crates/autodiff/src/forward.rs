@@ -1,8 +1,8 @@
 //! Forward mode: tangents flow along with the values (dual numbers a + bε, ε² = 0, as a graph).
 
-use bespoke_graph::{Graph, NodeId, Operator};
+use bespoke_graph::{Graph, NodeId, Op, Operator};
 
-use crate::{GradError, check_type};
+use crate::{GradError, check_type, scan};
 
 /// Appends the Jacobian-vector product: the tangents of `outputs` when each value of `tangents` moves along its tangent
 /// (of its own type). `None` for an output that does not move.
@@ -47,17 +47,36 @@ pub fn jvp(
         });
     }
     let needed = needed_for(graph, outputs);
+    let first_siblings = scan::first_siblings(graph, end);
     for id in graph.ids().take(end) {
         // A value that was given a tangent is a variable of its own.
-        if !needed[id.index()] || moving[id.index()].is_some() {
+        let first = first_siblings[id.index()];
+        let skipped = first.is_none() && (!needed[id.index()] || moving[id.index()].is_some());
+        if skipped || first.is_some_and(|first| first != id) {
             continue;
         }
         let node = graph.node(id).clone();
         let operands: Vec<Option<NodeId>> = node.inputs.iter().map(|i| moving[i.index()]).collect();
-        if operands.iter().any(Option::is_some) {
-            graph.set_location(node.location);
-            moving[id.index()] = node.op.jvp(graph, id, &operands);
+        if operands.iter().all(Option::is_none) {
+            continue;
         }
+        graph.set_location(node.location);
+        if first.is_none() {
+            moving[id.index()] = node.op.jvp(graph, id, &operands);
+            continue;
+        }
+        let siblings: Vec<usize> = (id.index()..end)
+            .filter(|&i| first_siblings[i] == first && needed[i] && moving[i].is_none())
+            .collect();
+        let results: Vec<usize> = siblings
+            .iter()
+            .map(|&i| match &graph.node(NodeId(i as u32)).op {
+                Op::Scan(scan) => scan.result,
+                _ => unreachable!("siblings are scans"),
+            })
+            .collect();
+        let found = scan::jvp(graph, id, &operands, &results)?;
+        siblings.into_iter().zip(found).for_each(|(i, tangent)| moving[i] = tangent);
     }
     graph.set_location(None);
     Ok(outputs.iter().map(|o| moving[o.index()]).collect())

@@ -3,7 +3,9 @@
 //! A derivative is appended to the graph it is of, so it can be optimised, printed, compiled and differentiated again.
 
 mod forward;
+mod late;
 mod reverse;
+mod scan;
 
 use bespoke_graph::NodeId;
 use bespoke_tensor::Type;
@@ -23,6 +25,9 @@ pub enum GradError {
     /// The loss does not depend on a value, or only through operators without a derivative.
     #[error("grad: the loss does not depend differentiably on {0} ({1})")]
     Unreachable(NodeId, String),
+    /// A value inside a scan that its derivative needs of every step has as many axes as a tensor can have.
+    #[error("the derivative of a scan needs {0} of every step; it has no room for one more axis")]
+    TooManyAxes(Type),
     /// A tangent or cotangent has another type than its value.
     #[error("{transform}: {value} is {expected}, its {transform_of} is {got}")]
     WrongType {

@@ -1,8 +1,8 @@
 //! Reverse mode: cotangents flow from a loss to what it depends on.
 
-use bespoke_graph::{Graph, NodeId, Operator};
+use bespoke_graph::{Graph, NodeId, Op, Operator};
 
-use crate::{GradError, check_type};
+use crate::{GradError, check_type, scan};
 
 /// Appends the gradient of `loss` with respect to each of `wrt` and returns its nodes, each of the type of its `wrt`.
 ///
@@ -49,25 +49,59 @@ pub fn vjp(
     if let Some(&id) = wrt.iter().find(|&&id| !graph.ty(id).dtype.is_float()) {
         return Err(GradError::NotFloat(id, graph.ty(id)));
     }
-    let end = cotangents.iter().map(|c| c.0.index() + 1).max().unwrap_or(0);
+    let found = self::cotangents(graph, cotangents, wrt)?;
+    let unreachable = |id: NodeId| {
+        let named = graph.states().iter().find(|s| s.node == id).map(|s| format!("state `{}`", s.name));
+        let named = named.or_else(|| graph.inputs().find(|i| i.1 == id).map(|i| format!("input `{}`", i.0)));
+        GradError::Unreachable(id, named.unwrap_or_else(|| graph.node(id).op.name().to_owned()))
+    };
+    wrt.iter().zip(found).map(|(&id, cotangent)| cotangent.ok_or_else(|| unreachable(id))).collect()
+}
+
+/// The cotangents of `wrt`, all of floats, given those of values of their types; `None` where it is zero everywhere.
+pub fn cotangents(
+    graph: &mut Graph,
+    seeds: &[(NodeId, NodeId)],
+    wrt: &[NodeId],
+) -> Result<Vec<Option<NodeId>>, GradError> {
+    let end = seeds.iter().map(|c| c.0.index() + 1).max().unwrap_or(0);
     // Only nodes that depend on `wrt` take part: the rest of the backward graph would be dead.
     let mut depends = vec![false; end];
     for id in graph.ids().take(end) {
         depends[id.index()] = wrt.contains(&id) || graph.node(id).inputs.iter().any(|i| depends[i.index()]);
     }
     let mut sums: Vec<Option<NodeId>> = vec![None; end];
-    for &(value, cotangent) in cotangents {
+    for &(value, cotangent) in seeds {
         add(graph, &mut sums, value, cotangent);
     }
+    let first_siblings = scan::first_siblings(graph, end);
     for id in graph.ids().take(end).rev() {
-        let Some(cotangent) = sums[id.index()] else { continue };
         // A node of `wrt` is a variable of its own, but others of `wrt` may lie behind it.
         if !graph.node(id).inputs.iter().any(|i| depends[i.index()]) {
             continue;
         }
         let node = graph.node(id).clone();
         graph.set_location(node.location);
-        let parts = node.op.vjp(graph, id, cotangent);
+        let parts = match first_siblings[id.index()] {
+            None => match sums[id.index()] {
+                Some(cotangent) => node.op.vjp(graph, id, cotangent),
+                None => continue,
+            },
+            Some(first) if first != id => continue,
+            Some(_) => {
+                let siblings = (id.index()..end).filter(|&i| first_siblings[i] == Some(id));
+                let results = siblings.filter_map(|i| {
+                    let Op::Scan(scan) = &graph.node(NodeId(i as u32)).op else { return None };
+                    Some((scan.result, sums[i]?))
+                });
+                let results: Vec<(usize, NodeId)> = results.collect();
+                if results.is_empty() {
+                    continue;
+                }
+                let wanted: Vec<bool> = node.inputs.iter().map(|i| depends[i.index()]).collect();
+                scan::vjp(graph, id, &results, &wanted)?
+            }
+        };
         for (&input, part) in node.inputs.iter().zip(parts) {
             if let Some(part) = part.filter(|_| depends[input.index()]) {
                 add(graph, &mut sums, input, part);
@@ -75,14 +109,7 @@ pub fn vjp(
         }
     }
     graph.set_location(None);
-    let unreachable = |graph: &Graph, id: NodeId| {
-        let named = graph.states().iter().find(|s| s.node == id).map(|s| format!("state `{}`", s.name));
-        let named = named.or_else(|| graph.inputs().find(|i| i.1 == id).map(|i| format!("input `{}`", i.0)));
-        GradError::Unreachable(id, named.unwrap_or_else(|| graph.node(id).op.name().to_owned()))
-    };
-    wrt.iter()
-        .map(|&id| sums.get(id.index()).copied().flatten().ok_or_else(|| unreachable(graph, id)))
-        .collect()
+    Ok(wrt.iter().map(|&id| sums.get(id.index()).copied().flatten()).collect())
 }
 
 fn add(graph: &mut Graph, sums: &mut [Option<NodeId>], value: NodeId, cotangent: NodeId) {

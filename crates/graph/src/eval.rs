@@ -52,6 +52,8 @@ fn eval_nodes(
     wanted: &dyn Fn(NodeId) -> bool,
 ) -> Result<Vec<Option<Tensor>>, EvalError> {
     let mut values: Vec<Option<Tensor>> = vec![None; graph.len()];
+    // All results of a scan, by its first: they are computed at once.
+    let mut scans: Vec<(NodeId, Vec<Tensor>)> = vec![];
     for id in graph.ids().filter(|&id| wanted(id)) {
         let node = graph.node(id);
         Tensor::check_memory(node.ty).map_err(|_| EvalError::Memory { node: id, ty: node.ty })?;
@@ -64,7 +66,17 @@ fn eval_nodes(
                     .iter()
                     .map(|i| values[i.index()].as_ref().expect("operands precede users"))
                     .collect();
-                op.eval(&inputs, node.ty)
+                match op {
+                    Op::Scan(scan) => {
+                        let at = scans.iter().position(|s| graph.are_siblings(s.0, id));
+                        let at = at.unwrap_or_else(|| {
+                            scans.push((id, scan.run(&inputs)));
+                            scans.len() - 1
+                        });
+                        scans[at].1[scan.result].clone()
+                    }
+                    op => op.eval(&inputs, node.ty),
+                }
             }
         };
         values[id.index()] = Some(value);

@@ -6,7 +6,7 @@ use bespoke_tensor::Type;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::{GraphError, Op, Operator, op};
+use crate::{Body, GraphError, Op, Operator, op};
 
 /// A node of a [`Graph`]; prints as `%7`. Ids are in topological order: inputs precede users.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -253,6 +253,35 @@ impl Graph {
             self.node(id).inputs.iter().for_each(|i| users[i.index()].push(id));
         }
         users
+    }
+
+    /// Are both results of one scan?
+    pub fn are_siblings(&self, a: NodeId, b: NodeId) -> bool {
+        let (a, b) = (self.node(a), self.node(b));
+        match (&a.op, &b.op) {
+            (Op::Scan(x), Op::Scan(y)) => a.inputs == b.inputs && x.is_sibling(y),
+            _ => false,
+        }
+    }
+
+    /// Gives the scan of `node`, and all other results of it, a body with more outputs behind those it has. The values of
+    /// all nodes stay what they are.
+    ///
+    /// # Panics
+    /// If `node` is not a scan, or the first outputs of the body are of other types.
+    pub fn widen_scan(&mut self, node: NodeId, body: Body) {
+        let siblings: Vec<NodeId> = self.ids().filter(|&id| self.are_siblings(node, id)).collect();
+        assert!(!siblings.is_empty(), "{node} is not a scan");
+        for id in siblings {
+            let inputs = self.node(id).inputs.clone();
+            let Op::Scan(scan) = self.node(id).op.clone() else { unreachable!("siblings are scans") };
+            let widened = op::Scan { body: body.clone(), ..scan.clone() };
+            let types: Vec<Type> = inputs.iter().map(|&i| self.ty(i)).collect();
+            assert_eq!(widened.infer(&types), Ok(self.ty(id)), "{id} has another type with the new body");
+            self.ids.remove(&(Op::Scan(scan), inputs.clone()));
+            self.ids.insert((Op::Scan(widened.clone()), inputs), id);
+            self.nodes[id.index()].op = Op::Scan(widened);
+        }
     }
 
     fn fresh(&self, operator: &str, name: &str) -> Result<(), GraphError> {

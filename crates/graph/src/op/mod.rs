@@ -132,6 +132,7 @@ operators! {
     gather::Gather,
     scatter_add::ScatterAdd,
     stop_gradient::StopGradient,
+    scan::Scan,
 }
 
 pub use arg_reduce::Extremum;
