@@ -1,11 +1,11 @@
 //! Sample graphs of every operator: attributes, element types and sizes, 0, 1 and primes among them.
 
 use bespoke_graph::{
-    Graph, NodeId, Op, Operator,
+    Body, Graph, NodeId, Op, Operator,
     op::{
         ArgReduce, Binary, Broadcast, Concatenate, Constant, Convert, Convolution, Dot, Extremum, Gather,
-        Iota, Pad, RandomBits, Reduce, Reshape, Reverse, ScatterAdd, Select, Slice, StopGradient, Transpose,
-        Unary,
+        Iota, Pad, RandomBits, Reduce, Reshape, Reverse, Scan, ScatterAdd, Select, Slice, StopGradient,
+        Transpose, Unary,
     },
 };
 use bespoke_loops::Combine;
@@ -35,6 +35,7 @@ pub fn samples() -> Vec<Sample> {
     s.products();
     s.convolutions();
     s.picks();
+    s.scans();
     s.0
 }
 
@@ -42,6 +43,25 @@ struct Samples(Vec<Sample>);
 
 fn ty(dtype: DType, dims: &[usize]) -> Type {
     Type::new(dtype, Shape::new(dims).expect("samples are small"))
+}
+
+/// h ← tanh(x + h·w), counted; gives h·x and the count so far.
+fn step_body(dtype: DType, n: usize) -> Graph {
+    let mut g = Graph::new();
+    let h = g.input("h", ty(dtype, &[2, n])).expect("first");
+    let count = g.input("count", ty(DType::I32, &[])).expect("second");
+    let x = g.input("x", ty(dtype, &[2, n])).expect("third");
+    let w = g.input("w", ty(dtype, &[n, n])).expect("fourth");
+    let product = g.matmul(h, w);
+    let sum = g.plus(x, product);
+    let next = g.unary(Unary::Tanh, sum);
+    let one = g.fill_like(count, 1.0);
+    let counted = g.plus(count, one);
+    let out = g.times(next, x);
+    for (name, id) in [("h", next), ("count", counted), ("y", out), ("n", counted)] {
+        g.set_output(name, id).expect("names differ");
+    }
+    g
 }
 
 impl Samples {
@@ -66,6 +86,31 @@ impl Samples {
         let y = graph.must(op, inputs);
         graph.set_output("y", y).expect("it is the first");
         self.0.push(Sample { operator, graph, range });
+    }
+
+    /// Loops of which all results are used, in both directions, of no step, one, and several.
+    fn scans(&mut self) {
+        for (dtype, n) in
+            [(DType::F32, 3), (DType::F64, 5), (DType::F32, 16), (DType::F32, 17), (DType::F64, 0)]
+        {
+            for (length, reverse, recompute) in
+                [(0, false, false), (1, true, false), (5, false, false), (5, true, true), (4, true, false)]
+            {
+                let body = Body::new(step_body(dtype, n));
+                let mut g = Graph::new();
+                let h = g.input("h", ty(dtype, &[2, n])).expect("first");
+                let count = g.input("count", ty(DType::I32, &[])).expect("second");
+                let xs = g.input("xs", ty(dtype, &[length, 2, n])).expect("third");
+                let w = g.input("w", ty(dtype, &[n, n])).expect("fourth");
+                let scan = Scan { body, length, carried: 2, stepped: 1, reverse, recompute, result: 0 };
+                let operands = [h, count, xs, w];
+                for (name, result) in [("last", 0), ("steps", 1), ("all", 3)] {
+                    let value = g.must(scan.of_result(result), &operands);
+                    g.set_output(name, value).expect("names differ");
+                }
+                self.graph((-1.0, 1.0), g, scan.of_result(2), &operands);
+            }
+        }
     }
 
     fn sources(&mut self) {

@@ -36,7 +36,8 @@ pub struct FunctionId(usize);
 
 /// What a function is made from.
 enum Source<'a> {
-    Kernel(&'a Kernel),
+    /// A loop kernel, and whether all its buffers are padded.
+    Kernel(&'a Kernel, bool),
     Tile(Tile),
 }
 
@@ -44,7 +45,7 @@ enum Source<'a> {
 #[derive(Default)]
 pub struct ModuleBuilder<'a> {
     sources: Vec<(String, Source<'a>)>,
-    texts: HashMap<String, FunctionId>,
+    texts: HashMap<(String, bool), FunctionId>,
     tiles: HashMap<Tile, FunctionId>,
     invalid: Vec<String>,
 }
@@ -55,8 +56,18 @@ impl<'a> ModuleBuilder<'a> {
         ModuleBuilder::default()
     }
 
-    /// Adds a loop kernel. That it is invalid is told by [`ModuleBuilder::finish`].
+    /// Adds a loop kernel on buffers that are padded to whole 64-byte lines. That it is invalid is told by
+    /// [`ModuleBuilder::finish`].
     pub fn add_kernel(&mut self, kernel: &'a Kernel) -> FunctionId {
+        self.add(kernel, true)
+    }
+
+    /// Adds a loop kernel on buffers that may be pieces of larger ones: it keeps inside them.
+    pub fn add_sliced_kernel(&mut self, kernel: &'a Kernel) -> FunctionId {
+        self.add(kernel, false)
+    }
+
+    fn add(&mut self, kernel: &'a Kernel, padded: bool) -> FunctionId {
         let invalid = verify(kernel);
         if !invalid.is_empty() {
             self.invalid.extend(invalid);
@@ -65,11 +76,11 @@ impl<'a> ModuleBuilder<'a> {
         // The text without the name says all that the code depends on. Its first line ends with the buffers.
         let text = kernel.to_string();
         let line = text.split('\n').next().unwrap_or_default();
-        let content = text[line.rfind('(').unwrap_or(0)..].to_owned();
+        let content = (text[line.rfind('(').unwrap_or(0)..].to_owned(), padded);
         let next = FunctionId(self.sources.len());
         let id = *self.texts.entry(content).or_insert(next);
         if id == next {
-            self.sources.push((kernel.name.clone(), Source::Kernel(kernel)));
+            self.sources.push((kernel.name.clone(), Source::Kernel(kernel, padded)));
         }
         id
     }
@@ -164,7 +175,7 @@ fn compile(
 ) -> Result<Compiled, CodegenError> {
     context.clear();
     let arguments = match source {
-        Source::Kernel(_) => 3,
+        Source::Kernel(..) => 3,
         Source::Tile(_) => 5,
     };
     let mut signature = Signature::new(CallConv::triple_default(isa.triple()));
@@ -174,30 +185,32 @@ fn compile(
     let mut references: Vec<FuncRef> = vec![];
     let mut builder = FunctionBuilder::new(&mut context.func, builder_context);
     match source {
-        Source::Kernel(kernel) => translate::translate(kernel, &mut builder, &mut |b, name, code| {
-            if let Some(i) = calls.iter().position(|c| c.0 == name) {
-                return references[i];
-            }
-            let count = match code {
-                FunctionCode::One(_) => 1,
-                FunctionCode::Two(_) => 2,
-            };
-            let mut signature = Signature::new(CallConv::triple_default(isa.triple()));
-            signature.params = vec![AbiParam::new(types::F64); count];
-            signature.returns = vec![AbiParam::new(types::F64)];
-            let signature = b.import_signature(signature);
-            let index = calls.len() as u32;
-            let user = b.func.declare_imported_user_function(UserExternalName { namespace: 1, index });
-            let reference = b.import_function(ExtFuncData {
-                name: ExternalName::user(user),
-                signature,
-                colocated: false,
-                patchable: false,
-            });
-            calls.push((name, code));
-            references.push(reference);
-            reference
-        }),
+        Source::Kernel(kernel, padded) => {
+            translate::translate(kernel, *padded, &mut builder, &mut |b, name, code| {
+                if let Some(i) = calls.iter().position(|c| c.0 == name) {
+                    return references[i];
+                }
+                let count = match code {
+                    FunctionCode::One(_) => 1,
+                    FunctionCode::Two(_) => 2,
+                };
+                let mut signature = Signature::new(CallConv::triple_default(isa.triple()));
+                signature.params = vec![AbiParam::new(types::F64); count];
+                signature.returns = vec![AbiParam::new(types::F64)];
+                let signature = b.import_signature(signature);
+                let index = calls.len() as u32;
+                let user = b.func.declare_imported_user_function(UserExternalName { namespace: 1, index });
+                let reference = b.import_function(ExtFuncData {
+                    name: ExternalName::user(user),
+                    signature,
+                    colocated: false,
+                    patchable: false,
+                });
+                calls.push((name, code));
+                references.push(reference);
+                reference
+            })
+        }
         Source::Tile(tile) => tile::emit(*tile, &mut builder),
     }
     builder.finalize(isa.frontend_config());

@@ -1,11 +1,12 @@
 //! The stage: program to machine code.
 
+use bespoke_loops::Kernel;
 use bespoke_lower::{Program, Work};
 
 use crate::{CodegenError, FunctionId, Module, ModuleBuilder};
 
 /// The functions of a launch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LaunchCode {
     /// A loop kernel.
     Loops(FunctionId),
@@ -16,6 +17,8 @@ pub enum LaunchCode {
         /// What runs over finished rows.
         epilogue: Option<FunctionId>,
     },
+    /// A loop: the functions of its body's launches.
+    Loop(Vec<LaunchCode>),
 }
 
 /// The machine code of a program.
@@ -33,16 +36,24 @@ pub struct ProgramCode {
 /// [`CodegenError`] if this machine is not supported or a function is refused.
 pub fn generate(program: &Program, keep_text: bool) -> Result<ProgramCode, CodegenError> {
     let mut builder = ModuleBuilder::new();
-    let launches = program
-        .launches
-        .iter()
-        .map(|launch| match &launch.work {
-            Work::Loops(kernel) => LaunchCode::Loops(builder.add_kernel(kernel)),
-            Work::Contraction(c) => LaunchCode::Contraction {
-                tile: builder.add_tile(c.tile),
-                epilogue: c.epilogue.as_ref().map(|e| builder.add_kernel(e)),
-            },
-        })
-        .collect();
+    let launches = launches(program, &mut builder);
     Ok(ProgramCode { module: builder.finish(keep_text)?, launches })
+}
+
+fn launches<'a>(program: &'a Program, builder: &mut ModuleBuilder<'a>) -> Vec<LaunchCode> {
+    let mut code = vec![];
+    for launch in &program.launches {
+        let sliced = launch.args.iter().any(|&a| program.buffers[a].sliced);
+        let mut kernel =
+            |k: &'a Kernel| if sliced { builder.add_sliced_kernel(k) } else { builder.add_kernel(k) };
+        code.push(match &launch.work {
+            Work::Loops(k) => LaunchCode::Loops(kernel(k)),
+            Work::Contraction(c) => {
+                let epilogue = c.epilogue.as_ref().map(kernel);
+                LaunchCode::Contraction { tile: builder.add_tile(c.tile), epilogue }
+            }
+            Work::Loop(scan) => LaunchCode::Loop(launches(&scan.body, builder)),
+        });
+    }
+    code
 }

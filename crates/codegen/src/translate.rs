@@ -44,8 +44,8 @@ struct Lanes {
 /// Gives the reference of a function by its name.
 pub type Import<'a> = dyn FnMut(&mut FunctionBuilder<'_>, &'static str, FunctionCode) -> FuncRef + 'a;
 
-/// Emits the body of the kernel's function `(args, begin, end)`.
-pub fn translate(kernel: &Kernel, b: &mut FunctionBuilder<'_>, import: &mut Import<'_>) {
+/// Emits the body of the kernel's function `(args, begin, end)`. `padded`: all buffers are padded to whole 64-byte lines.
+pub fn translate(kernel: &Kernel, padded: bool, b: &mut FunctionBuilder<'_>, import: &mut Import<'_>) {
     let entry = b.create_block();
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);
@@ -57,6 +57,7 @@ pub fn translate(kernel: &Kernel, b: &mut FunctionBuilder<'_>, import: &mut Impo
         .collect();
     let mut t = Translator {
         kernel,
+        padded,
         b,
         import,
         bases,
@@ -75,6 +76,7 @@ pub fn translate(kernel: &Kernel, b: &mut FunctionBuilder<'_>, import: &mut Impo
 
 struct Translator<'k, 'f, 'b, 'i> {
     kernel: &'k Kernel,
+    padded: bool,
     b: &'b mut FunctionBuilder<'f>,
     import: &'b mut Import<'i>,
     bases: Vec<Value>,
@@ -117,7 +119,7 @@ impl Translator<'_, '_, '_, '_> {
     fn may_overrun(&self, var: VarId, width: usize, plan: &Placed<'_>) -> bool {
         let kernel = self.kernel;
         // Buffers are padded to whole lines of 64 bytes: a group must not be longer.
-        if kernel.buffers.iter().any(|b| b.dtype.size() * width > 64) {
+        if !self.padded || kernel.buffers.iter().any(|b| b.dtype.size() * width > 64) {
             return false;
         }
         let extent = kernel.exprs.extent(var);

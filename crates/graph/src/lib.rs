@@ -13,6 +13,7 @@ mod graph;
 pub mod op;
 mod parse;
 pub mod philox;
+mod rebuild;
 mod text;
 mod verify;
 

@@ -12,6 +12,7 @@ mod nest;
 mod partition;
 mod plan;
 mod program;
+mod scan;
 mod schedule;
 mod split;
 mod text;
@@ -20,5 +21,7 @@ mod verify;
 pub use contraction::{Contraction, Tile};
 pub use error::LowerError;
 pub use plan::{index_checks, lower};
-pub use program::{Buffer, BufferIndex, IndexCheck, Launch, Place, Program, StateSlot, Work};
+pub use program::{
+    Buffer, BufferIndex, Carry, IndexCheck, Launch, Loop, Place, Program, Slot, StateSlot, Work,
+};
 pub use verify::verify;

@@ -12,7 +12,7 @@ use bespoke_graph::{
 use petgraph::{algo::has_path_connecting, graph::NodeIndex, stable_graph::StableDiGraph};
 use rustc_hash::FxHashMap;
 
-use crate::contraction;
+use crate::{contraction, scan};
 
 /// Work up to which a value is recomputed by each of several users, in simple operations per element.
 const CHEAP: f64 = 6.0;
@@ -166,7 +166,10 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
         let again = |user: &NodeId| rereads(graph, *user, id);
         let needed_again = users.len() > 1;
         ends[id.index()] = ends_product(graph, &all_users, &ends, id);
+        let in_loop = |id: NodeId| scan::of(graph, id).is_some();
         materialised[id.index()] = root[id.index()]
+            || in_loop(id)
+            || users.iter().any(|&u| in_loop(u))
             || !scalar_constant
                 && (is_reduction(&node.op) && cost[id.index()] > CHEAP
                     || cost[id.index()] > CHEAP && (needed_again || users.iter().any(again))
@@ -306,7 +309,15 @@ fn merge(
     let mut of: FxHashMap<NodeId, NodeIndex> = FxHashMap::default();
     let roots: Vec<NodeId> = graph.ids().filter(|id| leaves.contains_key(id)).collect();
     for &id in &roots {
-        of.insert(id, dag.add_node(Group { nodes: vec![id] }));
+        // The results of one scan come out of one loop.
+        let sibling = roots.iter().take_while(|&&r| r < id).find(|&&r| graph.are_siblings(r, id));
+        match sibling.map(|s| of[s]) {
+            Some(group) => {
+                dag[group].nodes.push(id);
+                of.insert(id, group);
+            }
+            None => _ = of.insert(id, dag.add_node(Group { nodes: vec![id] })),
+        }
     }
     for &id in &roots {
         for leaf in leaves[&id].iter().filter(|l| materialised[l.node.index()] && l.node != id) {
@@ -367,6 +378,9 @@ fn try_merge(
         return;
     }
     let (first, second) = (&dag[ga].nodes, &dag[gb].nodes);
+    if first.iter().chain(second).any(|&id| scan::of(graph, id).is_some()) {
+        return;
+    }
     let is_contraction = |id: &NodeId| contraction::shape_of(graph, *id).is_some();
     let contractions = first.iter().chain(second).filter(|id| is_contraction(id)).count();
     // The epilogue of a contraction runs row by row while its operands still wait: it must not hold other reductions,

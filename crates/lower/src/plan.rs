@@ -6,13 +6,14 @@ use bespoke_tensor::{DType, Shape, Type};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    Buffer, BufferIndex, Contraction, IndexCheck, Launch, LowerError, Place, Program, StateSlot, Tile, Work,
+    Buffer, BufferIndex, Carry, Contraction, IndexCheck, Launch, Loop, LowerError, Place, Program, Slot,
+    StateSlot, Tile, Work,
     arena::{self, Lifetime},
     builder::{Argument, Builder, Values, wrap},
     contraction::{self, Extents},
     nest,
     partition::{self, Group, Partition, is_source},
-    schedule, split,
+    scan, schedule, split,
 };
 
 /// Lowers a graph: partitions it into kernels, schedules their loops, plans all memory.
@@ -20,12 +21,12 @@ use crate::{
 /// # Errors
 /// [`LowerError::TooLarge`] if the memory cannot be addressed.
 pub fn lower(graph: &Graph) -> Result<Program, LowerError> {
-    let graph = &split::split_long(copy_source_roots(graph));
+    let graph = &scan::store_scalars(split::split_long(copy_source_roots(graph)));
     let live = graph.live();
     let parts = partition::partition(graph, &live);
     let mut plan = Plan::new(graph, &live, &parts);
     for group in &parts.groups {
-        plan.group(group);
+        plan.group(group)?;
     }
     plan.finish()
 }
@@ -99,7 +100,7 @@ impl<'a> Plan<'a> {
     }
 
     fn buffer(&mut self, name: &str, ty: Type, place: Place) -> BufferIndex {
-        self.program.buffers.push(Buffer { name: name.to_owned(), ty, place });
+        self.program.buffers.push(Buffer { name: name.to_owned(), ty, place, sliced: false });
         self.program.buffers.len() - 1
     }
 
@@ -143,9 +144,12 @@ impl<'a> Plan<'a> {
         self.parts.groups.iter().any(|g| g.nodes != own.nodes && g.nodes.iter().any(reads))
     }
 
-    fn group(&mut self, group: &Group) {
+    fn group(&mut self, group: &Group) -> Result<(), LowerError> {
+        if let Some(scan) = scan::of(self.graph, group.nodes[0]) {
+            return self.scan(group, scan);
+        }
         if self.graph.ty(group.nodes[0]).elements() == 0 {
-            return;
+            return Ok(());
         }
         let product = group.nodes.iter().copied().find(|&id| contraction::shape_of(self.graph, id).is_some());
         match product {
@@ -158,6 +162,85 @@ impl<'a> Plan<'a> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// A loop around the program of one step. `group` are the results that someone uses.
+    fn scan(&mut self, group: &Group, scan: &op::Scan) -> Result<(), LowerError> {
+        let node_of = |result: usize| {
+            group
+                .nodes
+                .iter()
+                .copied()
+                .find(|&id| scan::of(self.graph, id).is_some_and(|s| s.result == result))
+        };
+        let used: Vec<usize> = (0..scan.body.outputs().len()).filter(|&i| node_of(i).is_some()).collect();
+        let body = scan::body(scan, &used)?;
+        let name = self.name(group);
+        let operands = self.graph.node(group.nodes[0]).inputs.clone();
+        let targets: Vec<Option<BufferIndex>> =
+            (0..scan.body.outputs().len()).map(|i| node_of(i).map(|id| self.write[&id][0])).collect();
+        let slot = |buffer: BufferIndex, inner: BufferIndex, is_stepped: bool| Slot {
+            buffer,
+            stride_bytes: if is_stepped { body.buffers[inner].ty.bytes() } else { 0 },
+        };
+        let inputs = body
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(i, input)| slot(self.read[&operands[scan.carried + i]], input.1, i < scan.stepped));
+        let inputs = inputs.collect();
+        let outer = targets.iter().skip(scan.carried).filter_map(|t| *t);
+        let outputs =
+            body.outputs.iter().zip(outer).map(|(inner, outer)| slot(outer, inner.1, true)).collect();
+        let carries = (0..scan.carried)
+            .map(|i| {
+                let ty = self.graph.ty(operands[i]);
+                let start = self.read[&operands[i]];
+                let buffer = targets[i].unwrap_or_else(|| self.buffer("", ty, Place::Arena(0)));
+                Carry { start, buffer }
+            })
+            .collect();
+        let arena = (body.arena_bytes > 0)
+            .then(|| self.buffer(&name, Type::new(DType::U8, [body.arena_bytes]), Place::Arena(0)));
+        let sum = |of: fn(&Launch) -> f64| body.launches.iter().map(of).sum::<f64>() * scan.length as f64;
+        let (flop, bytes) = (sum(|l| l.flop), sum(|l| l.bytes));
+        let work = Work::Loop(Loop {
+            name: name.clone(),
+            body: Box::new(body),
+            length: scan.length,
+            reverse: scan.reverse,
+            inputs,
+            carries,
+            outputs,
+            arena,
+        });
+        self.program.launches.push(Launch { work, args: vec![], flop, bytes });
+        for &id in &group.nodes {
+            for (i, target) in self.write[&id].clone().into_iter().enumerate().skip(1) {
+                let copy = self.copy(target, &[], id, format!("{name}_copy{i}"));
+                self.program.launches.extend(copy);
+            }
+        }
+        Ok(())
+    }
+
+    /// A kernel that writes a value to a buffer; none if there is nothing to write. `own` is defined rather than read.
+    fn copy(&self, target: BufferIndex, own: &[NodeId], value: NodeId, name: String) -> Option<Launch> {
+        let ty = self.graph.ty(value);
+        if ty.elements() == 0 {
+            return None;
+        }
+        let (graph, parts, read) = (self.graph, self.parts, &self.read);
+        let values = Values { graph, materialised: &parts.materialised, buffers: read };
+        let mut builder = Builder::new(&values, own);
+        let vars: Vec<VarId> = ty.shape.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
+        let index: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
+        let flat = builder.exprs.flatten(&ty.shape, &index);
+        let value = builder.element(value, &index);
+        let store = builder.store(target, ty, flat, value);
+        builder.push(Stmt::Store(vec![store]));
+        Some(finish(builder, name, vars))
     }
 
     /// A kernel over all elements of the group's shape.
@@ -275,17 +358,7 @@ impl<'a> Plan<'a> {
         let targets = self.write[&id].clone();
         let first = targets[0];
         let mut launches = vec![];
-        let copy = |target: BufferIndex, own: &[NodeId], value: NodeId, name: String| {
-            let mut builder = Builder::new(&values, own);
-            let vars: Vec<VarId> = ty.shape.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
-            let index: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
-            let flat = builder.exprs.flatten(&ty.shape, &index);
-            let value = builder.element(value, &index);
-            let store = builder.store(target, ty, flat, value);
-            builder.push(Stmt::Store(vec![store]));
-            finish(builder, name, vars)
-        };
-        launches.push(copy(first, &[id], x, format!("{name}_copy")));
+        launches.extend(self.copy(first, &[id], x, format!("{name}_copy")));
 
         let mut builder = Builder::new(&values, &[id]);
         let vars: Vec<VarId> = from.shape.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
@@ -305,7 +378,7 @@ impl<'a> Plan<'a> {
 
         // Not from the operands again: the first target may be a state that they are computed from.
         for (i, &target) in targets.iter().enumerate().skip(1) {
-            launches.push(copy(target, &[], id, format!("{name}_copy{i}")));
+            launches.extend(self.copy(target, &[], id, format!("{name}_copy{i}")));
         }
         self.program.launches.extend(launches);
     }

@@ -32,6 +32,8 @@ pub struct Buffer {
     pub ty: Type,
     /// Where it lies.
     pub place: Place,
+    /// Is it a piece of a larger buffer, so that what lies behind its end belongs to others?
+    pub sliced: bool,
 }
 
 /// A state and the buffer that holds it.
@@ -61,6 +63,60 @@ pub enum Work {
     Loops(Kernel),
     /// A matrix product around a register tile.
     Contraction(Contraction),
+    /// A program that runs again and again.
+    Loop(Loop),
+}
+
+/// A buffer of which each step of a loop uses its own piece, or all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The buffer.
+    pub buffer: BufferIndex,
+    /// From one step's piece to the next one's; 0: all steps use the same.
+    pub stride_bytes: usize,
+}
+
+/// A value that goes from step to step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carry {
+    /// Where it starts.
+    pub start: BufferIndex,
+    /// Where each step finds it and leaves it.
+    pub buffer: BufferIndex,
+}
+
+/// A program that runs for each of a number of steps: its code does not depend on their number.
+#[derive(Clone, Debug)]
+pub struct Loop {
+    /// A name for people; unique within a program.
+    pub name: String,
+    /// One step. Its states are the carried values.
+    pub body: Box<Program>,
+    /// The number of steps.
+    pub length: usize,
+    /// Do they run from the last to the first?
+    pub reverse: bool,
+    /// What the body's inputs are, in their order.
+    pub inputs: Vec<Slot>,
+    /// What the body's states are, in their order.
+    pub carries: Vec<Carry>,
+    /// What the body's outputs are, in their order.
+    pub outputs: Vec<Slot>,
+    /// The memory of values that live during a step, if there are any.
+    pub arena: Option<BufferIndex>,
+}
+
+impl Loop {
+    /// The buffers that it writes.
+    fn written(&self) -> Vec<BufferIndex> {
+        let carries = self.carries.iter().map(|c| c.buffer);
+        carries.chain(self.outputs.iter().map(|o| o.buffer)).chain(self.arena).collect()
+    }
+
+    /// The buffers that it only reads.
+    fn read(&self) -> impl Iterator<Item = BufferIndex> + '_ {
+        self.inputs.iter().map(|i| i.buffer).chain(self.carries.iter().map(|c| c.start))
+    }
 }
 
 /// One step of a program.
@@ -82,6 +138,7 @@ impl Launch {
         match &self.work {
             Work::Loops(kernel) => &kernel.name,
             Work::Contraction(contraction) => &contraction.name,
+            Work::Loop(scan) => &scan.name,
         }
     }
 
@@ -90,6 +147,7 @@ impl Launch {
         let product = match &self.work {
             Work::Loops(_) => vec![],
             Work::Contraction(c) => [Some(c.a), Some(c.b), c.out].into_iter().flatten().collect(),
+            Work::Loop(scan) => scan.read().chain(scan.written()).collect(),
         };
         self.args.iter().copied().chain(product)
     }
@@ -106,7 +164,19 @@ impl Launch {
             Work::Contraction(c) => {
                 c.epilogue.as_ref().map_or_else(|| c.out.into_iter().collect(), |e| stored(e, 1))
             }
+            Work::Loop(scan) => scan.written(),
         }
+    }
+}
+
+impl Program {
+    /// The number of loop kernels and matrix products that code is generated for, within loops too.
+    pub fn kernels(&self) -> usize {
+        let count = |launch: &Launch| match &launch.work {
+            Work::Loops(_) | Work::Contraction(_) => 1,
+            Work::Loop(scan) => scan.body.kernels(),
+        };
+        self.launches.iter().map(count).sum()
     }
 }
 

@@ -21,17 +21,9 @@ pub fn split_long(graph: Graph) -> Graph {
     if !graph.ids().any(|id| parts_of(&graph, id).is_some() || is_wide(&graph, id)) {
         return graph;
     }
-    let mut split = Graph::new();
-    let mut new: Vec<NodeId> = Vec::with_capacity(graph.len());
-    for id in graph.ids() {
+    graph.rebuild(|split, id, inputs| {
         let node = graph.node(id);
-        let inputs: Vec<NodeId> = node.inputs.iter().map(|i| new[i.index()]).collect();
-        split.set_location(node.location);
-        new.push(match (&node.op, parts_of(&graph, id)) {
-            (Op::Input(input), _) => split.input(&input.name, input.ty).expect("names were unique before"),
-            (Op::StateRead(state), _) => {
-                split.state(&state.name, state.ty).expect("names were unique before")
-            }
+        match (&node.op, parts_of(&graph, id)) {
             (Op::Reduce(reduce), Some(parts)) => {
                 let (kept, total) = (node.ty.shape, graph.ty(node.inputs[0]).elements() / node.ty.elements());
                 let dims = [&kept[..], &[parts, total / parts]].concat();
@@ -40,17 +32,10 @@ pub fn split_long(graph: Graph) -> Graph {
                     split.must(Reduce { combine: reduce.combine, axes: vec![kept.rank() + 1] }, &[grouped]);
                 split.must(Reduce { combine: reduce.combine, axes: vec![kept.rank()] }, &[partial])
             }
-            (Op::Concatenate(concatenate), _) => concatenated(&mut split, concatenate, inputs),
-            (op, _) => split.must(op.clone(), &inputs),
-        });
-    }
-    for (name, id) in graph.outputs() {
-        split.set_output(name, new[id.index()]).expect("names were unique before");
-    }
-    for state in graph.states() {
-        split.replace_next(new[state.node.index()], state.next.map(|n| new[n.index()]));
-    }
-    split
+            (Op::Concatenate(concatenate), _) => concatenated(split, concatenate, inputs.to_vec()),
+            (op, _) => split.must(op.clone(), inputs),
+        }
+    })
 }
 
 fn is_wide(graph: &Graph, id: NodeId) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Place, Program, Work};
+use crate::{Loop, Place, Program, Slot, Work};
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,7 +21,8 @@ impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "program: {} launches, arena of {} bytes", self.launches.len(), self.arena_bytes)?;
         for (i, buffer) in self.buffers.iter().enumerate() {
-            writeln!(f, "  @{i} {} {} {:?}", buffer.ty, buffer.place, buffer.name)?;
+            let sliced = if buffer.sliced { " sliced" } else { "" };
+            writeln!(f, "  @{i} {} {}{sliced} {:?}", buffer.ty, buffer.place, buffer.name)?;
         }
         for launch in &self.launches {
             let args: Vec<String> = launch.args.iter().map(|a| format!("@{a}")).collect();
@@ -51,6 +52,7 @@ impl fmt::Display for Program {
                         write!(f, "{epilogue}")?;
                     }
                 }
+                Work::Loop(scan) => write_loop(f, scan)?,
             }
         }
         for state in &self.states {
@@ -60,4 +62,30 @@ impl fmt::Display for Program {
         }
         Ok(())
     }
+}
+
+/// What the body's buffers are, then the body, indented.
+fn write_loop(f: &mut fmt::Formatter<'_>, scan: &Loop) -> fmt::Result {
+    let order = if scan.reverse { ", last to first" } else { "" };
+    writeln!(f, "loop {}: {} steps{order}", scan.name, scan.length)?;
+    let slot = |slot: &Slot| match slot.stride_bytes {
+        0 => format!("@{}", slot.buffer),
+        stride => format!("@{} + {stride}·step", slot.buffer),
+    };
+    for ((name, _), from) in scan.body.inputs.iter().zip(&scan.inputs) {
+        writeln!(f, "  input {name:?} is {}", slot(from))?;
+    }
+    for (state, carry) in scan.body.states.iter().zip(&scan.carries) {
+        writeln!(f, "  {:?} is carried in @{} from @{}", state.name, carry.buffer, carry.start)?;
+    }
+    for ((name, _), to) in scan.body.outputs.iter().zip(&scan.outputs) {
+        writeln!(f, "  output {name:?} is {}", slot(to))?;
+    }
+    if let Some(arena) = scan.arena {
+        writeln!(f, "  arena is @{arena}")?;
+    }
+    for line in scan.body.to_string().lines() {
+        writeln!(f, "{}{line}", if line.is_empty() { "" } else { "  | " })?;
+    }
+    Ok(())
 }

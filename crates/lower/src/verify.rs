@@ -1,6 +1,6 @@
 //! The program verifier.
 
-use crate::{Place, Program, Work};
+use crate::{Loop, Place, Program, Work};
 
 /// All violations of a program's invariants; empty for every program that lowering makes.
 pub fn verify(program: &Program) -> Vec<String> {
@@ -14,6 +14,7 @@ pub fn verify(program: &Program) -> Vec<String> {
         let kernels = match &launch.work {
             Work::Loops(kernel) => Some((kernel, 0)),
             Work::Contraction(c) => c.epilogue.as_ref().map(|e| (e, 1)),
+            Work::Loop(_) => None,
         };
         if let Some((kernel, skip)) = kernels {
             violations
@@ -44,6 +45,9 @@ pub fn verify(program: &Program) -> Vec<String> {
                 violations.push(format!("{}: panel @{panel} is not packed", c.name));
             }
         }
+        if let Work::Loop(scan) = &launch.work {
+            verify_loop(program, scan, &written, &mut violations);
+        }
         for b in launch.written() {
             written[b] = true;
             if matches!(program.buffers[b].place, Place::Input | Place::Constant(_)) {
@@ -59,4 +63,46 @@ pub fn verify(program: &Program) -> Vec<String> {
         violations.push(format!("output {name:?} (@{b}) is never written"));
     }
     violations
+}
+
+/// Do the buffers of a loop fit its body?
+fn verify_loop(program: &Program, scan: &Loop, written: &[bool], violations: &mut Vec<String>) {
+    let name = &scan.name;
+    let body = &scan.body;
+    violations.extend(verify(body).into_iter().map(|v| format!("{name}: {v}")));
+    let counts = [body.inputs.len(), body.states.len(), body.outputs.len()];
+    if counts != [scan.inputs.len(), scan.carries.len(), scan.outputs.len()] {
+        violations
+            .push(format!("{name}: the body has {counts:?} inputs, states and outputs, the loop others"));
+        return;
+    }
+    let slots = body.inputs.iter().zip(&scan.inputs).chain(body.outputs.iter().zip(&scan.outputs));
+    for ((what, inner), slot) in slots {
+        let (inner, outer) = (&body.buffers[*inner], program.buffers[slot.buffer].ty);
+        let pieces = if slot.stride_bytes == 0 { 1 } else { scan.length };
+        let fits = slot.stride_bytes == 0 || slot.stride_bytes == inner.ty.bytes();
+        if !fits || outer.dtype != inner.ty.dtype || outer.elements() != inner.ty.elements() * pieces {
+            violations.push(format!("{name}: {what:?} is {}, its buffer {outer}", inner.ty));
+        }
+        if slot.stride_bytes % 64 != 0 && !inner.sliced {
+            violations.push(format!("{name}: {what:?} is a piece, but not marked so"));
+        }
+    }
+    for (state, carry) in body.states.iter().zip(&scan.carries) {
+        let inner = body.buffers[state.buffer].ty;
+        for buffer in [carry.start, carry.buffer] {
+            if program.buffers[buffer].ty != inner {
+                violations.push(format!("{name}: {:?} is {inner}, @{buffer} is not", state.name));
+            }
+        }
+    }
+    for buffer in scan.inputs.iter().map(|i| i.buffer).chain(scan.carries.iter().map(|c| c.start)) {
+        if !written[buffer] {
+            violations.push(format!("{name}: reads @{buffer} before it is written"));
+        }
+    }
+    let arena = scan.arena.map_or(0, |a| program.buffers[a].ty.bytes());
+    if arena < body.arena_bytes {
+        violations.push(format!("{name}: an arena of {arena} bytes, the body needs {}", body.arena_bytes));
+    }
 }

@@ -6,6 +6,8 @@
 use bespoke_graph::{Graph, Op, op::Binary, op::Unary};
 use bespoke_tensor::{DType, Type};
 
+use crate::bodies;
+
 /// Flops of a dot, a nanosecond: about half of one core's AVX-512 peak in f32.
 const DOT_FLOPS: f64 = 32.0;
 /// Flops of elementwise code and reductions, a nanosecond.
@@ -53,6 +55,7 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
         Op::Pad(_) | Op::Concatenate(_) => 3.0,
         Op::RandomBits(_) => 30.0,
         Op::Reduce(_) | Op::ArgReduce(_) => return operand(0),
+        Op::Scan(scan) => return bodies::flops(scan),
         Op::ScatterAdd(_) => return operand(0) + 2.0 * operand(2),
         Op::Convolution(_) => {
             return 2.0 * n * operands[1].shape[1..].iter().map(|&k| k as f64).product::<f64>();
@@ -73,7 +76,7 @@ pub fn node(op: &Op, operands: &[Type], ty: &Type) -> f64 {
             let peak = if ty.dtype == DType::F32 { DOT_FLOPS } else { DOT_FLOPS / 2.0 };
             LAUNCH + f64::max(flops / peak, bytes() / BANDWIDTH)
         }
-        Op::Reduce(_) | Op::ArgReduce(_) | Op::ScatterAdd(_) => LAUNCH + flops / FLOPS,
+        Op::Reduce(_) | Op::ArgReduce(_) | Op::ScatterAdd(_) | Op::Scan(_) => LAUNCH + flops / FLOPS,
         _ => flops / FLOPS,
     };
     time + NODE

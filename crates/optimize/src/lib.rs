@@ -21,6 +21,7 @@
 //!
 //! **Invariant**: the result has the same inputs, states and outputs; equal graphs give equal results.
 
+mod bodies;
 mod config;
 mod cost;
 mod error;

@@ -4,7 +4,7 @@ use bespoke_graph::{Graph, NodeId, Operator};
 use bespoke_tensor::Type;
 
 use crate::{
-    Config, Finding, Fired, OptimizeError, Report, cost,
+    Config, Finding, Fired, OptimizeError, Report, bodies, cost,
     extract::{self, Choice, Choices},
     regions, rule,
     saturate::{self, Saturated},
@@ -16,17 +16,16 @@ use crate::{
 /// # Errors
 /// [`OptimizeError`] if a rule breaks its promise.
 pub fn optimize(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
+    let mut report = Report::default();
+    let graph = &bodies::rewrite(graph, config, &mut report)?;
     let (mut result, applied) = tier0::tier0(graph, config)?;
     if cost::graph(&result) > cost::graph(graph) {
         result = tier0::compact(graph); // rules that are better alone may cost a node together
     }
     let rules = rule::all().iter().zip(&applied.rules).filter(|(_, n)| **n > 0);
     let tier0_cost = cost::graph(&result);
-    let mut report = Report {
-        always: rules.map(|(c, &times)| Fired { rule: c.rule.name, times }).collect(),
-        folded: applied.folded,
-        ..Report::default()
-    };
+    report.always = rules.map(|(c, &times)| Fired { rule: c.rule.name, times }).collect();
+    report.folded = applied.folded;
     if config.egraph {
         result = regions::search_regions(&result, config, &mut report)?;
     }

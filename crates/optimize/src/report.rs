@@ -95,9 +95,16 @@ pub struct Report {
     pub found: Vec<Finding>,
     /// The candidates of extraction, the cheapest first; summed over regions, of which each has its own choice.
     pub candidates: Vec<Candidate>,
+    /// What was done to the bodies of scans.
+    pub bodies: Vec<Report>,
 }
 
 impl Report {
+    /// Adds what was done to the body of a scan.
+    pub(crate) fn add_body(&mut self, body: Report) {
+        self.bodies.push(body);
+    }
+
     /// Adds the search of a region.
     pub(crate) fn add(&mut self, saturation: Saturation, candidates: Vec<Candidate>) {
         match &mut self.saturation {
@@ -210,6 +217,12 @@ impl fmt::Display for Report {
                 )?;
             }
             writeln!(f)?;
+        }
+        for (i, body) in self.bodies.iter().enumerate() {
+            writeln!(f, "  body @{i} of a scan:")?;
+            for line in body.to_string().lines() {
+                writeln!(f, "    {line}")?;
+            }
         }
         Ok(())
     }

@@ -124,11 +124,12 @@ pub fn kind(op: &Op) -> u16 {
         Op::ScatterAdd(_) => 161,
         Op::StopGradient(_) => 162,
         Op::Convolution(_) => 163,
+        Op::Scan(_) => 164,
     }
 }
 
 /// Kinds are below this.
-pub const KINDS: usize = 164;
+pub const KINDS: usize = 165;
 
 /// The value of all elements of an operator's result, if it follows from those of its operands.
 pub fn splat(op: &Op, operands: &[Type], splats: &[Option<Scalar>], ty: &Type) -> Option<Scalar> {

@@ -12,7 +12,11 @@ pub fn block_panels(c: &Contraction) -> usize {
 
 /// Bytes of scratch memory that a thread needs for the launch: a tile that overhangs, and the rows of a block.
 pub fn scratch_bytes(launch: &Launch) -> usize {
-    let Work::Contraction(c) = &launch.work else { return 0 };
+    let c = match &launch.work {
+        Work::Loops(_) => return 0,
+        Work::Contraction(c) => c,
+        Work::Loop(scan) => return scan.body.launches.iter().map(scratch_bytes).max().unwrap_or(0),
+    };
     let size = c.tile.dtype.size();
     let rows = if c.epilogue.is_some() { block_panels(c) * c.tile.mr * c.extents.n * size } else { 0 };
     tile_bytes(c) + rows

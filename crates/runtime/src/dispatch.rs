@@ -1,8 +1,8 @@
 //! Calls machine code, launch after launch.
 
-use bespoke_codegen::{KernelFn, LaunchCode, RANGE_ALIGNMENT, TileFn};
+use bespoke_codegen::{KernelFn, LaunchCode, Module, RANGE_ALIGNMENT, TileFn};
 use bespoke_loops::{Kernel, LoopKind, Stmt};
-use bespoke_lower::{Contraction, Launch, Work};
+use bespoke_lower::{Contraction, Launch, Loop, Place, Program, Slot, Work};
 use rayon::{ThreadPool, prelude::*};
 
 use crate::{
@@ -48,63 +48,115 @@ pub unsafe fn run(
 ) {
     let buffers: Vec<Address> = buffers.iter().map(|&b| Address(b)).collect();
     let scratch: Vec<Address> = scratch.iter().map(|&s| Address(s)).collect();
-    let worth = |launch: &Launch| (launch.flop / FLOP_RATE).max(launch.bytes / BYTE_RATE) > WORTH_SHARING;
-    let all = || {
-        for (i, (launch, code)) in compiled.program.launches.iter().zip(&compiled.code.launches).enumerate() {
-            let parts = if worth(launch) { scratch.len() } else { 1 };
-            run_launch(compiled, launch, code, &buffers, &scratch, parts);
+    let (program, code) = (&compiled.program, &compiled.code);
+    let run = Run { module: &code.module, scratch: &scratch };
+    let all = || run.program(program, &code.launches, &buffers, observe);
+    match pool {
+        // Enter the pool once, and only with a reason: handing work to it costs more than a small kernel.
+        Some(pool) if program.launches.iter().any(is_worth_sharing) => pool.install(all),
+        _ => all(),
+    }
+}
+
+fn is_worth_sharing(launch: &Launch) -> bool {
+    match &launch.work {
+        Work::Loop(scan) => scan.body.launches.iter().any(is_worth_sharing),
+        _ => (launch.flop / FLOP_RATE).max(launch.bytes / BYTE_RATE) > WORTH_SHARING,
+    }
+}
+
+/// What all launches of a run have in common.
+struct Run<'a> {
+    module: &'a Module,
+    /// Scratch memory of each thread.
+    scratch: &'a [Address],
+}
+
+impl Run<'_> {
+    /// Runs all launches of a program, then copies the states that could not be updated in place.
+    fn program(
+        &self,
+        program: &Program,
+        code: &[LaunchCode],
+        buffers: &[Address],
+        observe: Option<&(dyn Fn(usize) + Sync)>,
+    ) {
+        for (i, (launch, code)) in program.launches.iter().zip(code).enumerate() {
+            self.launch(program, launch, code, buffers);
             if let Some(observe) = observe {
                 observe(i);
             }
         }
-    };
-    match pool {
-        // Enter the pool once, and only with a reason: handing work to it costs more than a small kernel.
-        Some(pool) if compiled.program.launches.iter().any(worth) => pool.install(all),
-        _ => all(),
+        for state in &program.states {
+            if let Some(from) = state.copy_from {
+                copy(buffers[from], buffers[state.buffer], program.buffers[from].ty.bytes());
+            }
+        }
     }
-    for state in &compiled.program.states {
-        if let Some(from) = state.copy_from {
-            let bytes = compiled.program.buffers[from].ty.bytes();
-            // SAFETY: both buffers have this size, and the arena does not overlap a state's memory.
-            unsafe { std::ptr::copy_nonoverlapping(buffers[from].0, buffers[state.buffer].0, bytes) };
+
+    fn launch(&self, program: &Program, launch: &Launch, code: &LaunchCode, buffers: &[Address]) {
+        let parts = if is_worth_sharing(launch) { self.scratch.len() } else { 1 };
+        match (&launch.work, code) {
+            (Work::Loops(kernel), LaunchCode::Loops(function)) => {
+                let args: Vec<Address> = launch.args.iter().map(|&a| buffers[a]).collect();
+                let function = self.module.kernel(*function);
+                let align = if is_vector(kernel) { RANGE_ALIGNMENT } else { 1 };
+                share(kernel.range(), align, parts, |_, begin, end| call(function, &args, begin, end));
+            }
+            (Work::Contraction(c), LaunchCode::Contraction { tile, epilogue }) => {
+                let product = Product {
+                    c,
+                    tile: self.module.tile(*tile),
+                    epilogue: epilogue.map(|e| self.module.kernel(e)),
+                    a: buffers[c.a],
+                    b: buffers[c.b],
+                    out: c.out.map(|o| buffers[o]),
+                    args: launch.args.iter().map(|&a| buffers[a]).collect(),
+                };
+                let panels = c.extents.m.div_ceil(c.tile.mr) * c.extents.batch;
+                share(panels as i64, 1, parts, |part, begin, end| {
+                    product.panels(begin as usize, end as usize, self.scratch[part]);
+                });
+            }
+            (Work::Loop(scan), LaunchCode::Loop(code)) => self.steps(program, scan, code, buffers),
+            _ => unreachable!("code is generated for each launch in order"),
+        }
+    }
+
+    /// Runs the body of a loop for each step.
+    fn steps(&self, program: &Program, scan: &Loop, code: &[LaunchCode], buffers: &[Address]) {
+        let body = &scan.body;
+        let arena = scan.arena.map(|a| buffers[a]);
+        let mut inner: Vec<Address> = body
+            .buffers
+            .iter()
+            .map(|buffer| match &buffer.place {
+                Place::Arena(offset) => Address(arena.map_or(std::ptr::null_mut(), |a| a.add(*offset))),
+                Place::Constant(tensor) => Address(tensor.as_ptr().cast_mut()),
+                Place::Input | Place::State | Place::Output => Address(std::ptr::null_mut()),
+            })
+            .collect();
+        for (state, carry) in body.states.iter().zip(&scan.carries) {
+            inner[state.buffer] = buffers[carry.buffer];
+            copy(buffers[carry.start], buffers[carry.buffer], program.buffers[carry.buffer].ty.bytes());
+        }
+        let inputs = body.inputs.iter().zip(&scan.inputs);
+        let pieces: Vec<(usize, Slot)> =
+            inputs.chain(body.outputs.iter().zip(&scan.outputs)).map(|((_, b), slot)| (*b, *slot)).collect();
+        for step in 0..scan.length {
+            let step = if scan.reverse { scan.length - 1 - step } else { step };
+            for &(buffer, slot) in &pieces {
+                inner[buffer] = Address(buffers[slot.buffer].add(step * slot.stride_bytes));
+            }
+            self.program(body, code, &inner, None);
         }
     }
 }
 
-fn run_launch(
-    compiled: &Compiled,
-    launch: &Launch,
-    code: &LaunchCode,
-    buffers: &[Address],
-    scratch: &[Address],
-    parts: usize,
-) {
-    let module = &compiled.code.module;
-    match (&launch.work, code) {
-        (Work::Loops(kernel), LaunchCode::Loops(function)) => {
-            let args: Vec<Address> = launch.args.iter().map(|&a| buffers[a]).collect();
-            let function = module.kernel(*function);
-            let align = if is_vector(kernel) { RANGE_ALIGNMENT } else { 1 };
-            share(kernel.range(), align, parts, |_, begin, end| call(function, &args, begin, end));
-        }
-        (Work::Contraction(c), LaunchCode::Contraction { tile, epilogue }) => {
-            let product = Product {
-                c,
-                tile: module.tile(*tile),
-                epilogue: epilogue.map(|e| module.kernel(e)),
-                a: buffers[c.a],
-                b: buffers[c.b],
-                out: c.out.map(|o| buffers[o]),
-                args: launch.args.iter().map(|&a| buffers[a]).collect(),
-            };
-            let panels = c.extents.m.div_ceil(c.tile.mr) * c.extents.batch;
-            share(panels as i64, 1, parts, |part, begin, end| {
-                product.panels(begin as usize, end as usize, scratch[part]);
-            });
-        }
-        _ => unreachable!("code is generated for each launch in order"),
-    }
+/// Copies between buffers that do not overlap.
+fn copy(from: Address, to: Address, bytes: usize) {
+    // SAFETY: both buffers have this size, and buffers that are alive together do not overlap.
+    unsafe { std::ptr::copy_nonoverlapping(from.0, to.0, bytes) };
 }
 
 fn is_vector(kernel: &Kernel) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bespoke_graph::Values;
 use bespoke_loops::{Access, BinaryFn, Kernel, apply_binary, interpret};
-use bespoke_lower::{Contraction, Place, Program, Work};
+use bespoke_lower::{Contraction, Loop, Place, Program, Slot, Work};
 use bespoke_tensor::{Scalar, Tensor, Type};
 
 /// Memory that was never written shows as NaN, −1 or true.
@@ -38,6 +38,7 @@ pub fn interpret_program(
                     }
                 }
             }
+            Work::Loop(scan) => memory.steps(scan)?,
         }
     }
     let copies: Vec<(usize, Tensor)> = (program.states.iter())
@@ -105,6 +106,42 @@ impl<'a> Memory<'a> {
             Place::Arena(_) => {}
             _ => _ = self.own.insert(buffer, value.clone()),
         }
+    }
+
+    /// Runs the body of a loop for each step.
+    fn steps(&mut self, scan: &Loop) -> Result<(), String> {
+        let body = &scan.body;
+        let mut carried: BTreeMap<String, Tensor> = BTreeMap::new();
+        for (state, carry) in body.states.iter().zip(&scan.carries) {
+            carried.insert(state.name.clone(), self.read(carry.start));
+        }
+        for step in 0..scan.length {
+            let step = if scan.reverse { scan.length - 1 - step } else { step };
+            let at = |slot: &Slot, ty: Type| step * slot.stride_bytes / ty.dtype.size();
+            let mut sources = carried.clone();
+            for ((name, inner), slot) in body.inputs.iter().zip(&scan.inputs) {
+                let (ty, whole) = (body.buffers[*inner].ty, self.read(slot.buffer));
+                let start = at(slot, ty);
+                sources.insert(name.clone(), Tensor::from_fn(ty, |i| whole.get(start + i)));
+            }
+            let values = interpret_program(body, &|name| sources.get(name).cloned())
+                .map_err(|e| format!("{}: step {step}: {e}", scan.name))?;
+            carried = values.states;
+            for ((name, inner), slot) in body.outputs.iter().zip(&scan.outputs) {
+                let (ty, whole, piece) =
+                    (body.buffers[*inner].ty, self.read(slot.buffer), &values.outputs[name]);
+                let start = at(slot, ty);
+                let merged = Tensor::from_fn(whole.ty(), |i| match i.checked_sub(start) {
+                    Some(i) if i < ty.elements() => piece.get(i),
+                    _ => whole.get(i),
+                });
+                self.write(slot.buffer, &merged);
+            }
+        }
+        for (state, carry) in body.states.iter().zip(&scan.carries) {
+            self.write(carry.buffer, &carried[&state.name]);
+        }
+        Ok(())
     }
 
     /// `product` is the kernel's first buffer if there is one; `args` are the others.

@@ -12,9 +12,11 @@ mod interpret;
 mod operators;
 mod patterns;
 mod random;
+mod random_scan;
 mod reference;
 mod rng;
 mod shrink;
+mod unroll;
 
 pub use compare::{Tolerance, compare, compare_values};
 pub use gradient::gradient_check;
@@ -24,3 +26,4 @@ pub use random::random_graph;
 pub use reference::{Bounded, Reference, reference};
 pub use rng::Rng;
 pub use shrink::{save_failure, shrink};
+pub use unroll::unroll;

@@ -19,7 +19,7 @@ pub(crate) const ELEMENTS: usize = 1200;
 /// A well typed graph of about this many nodes over all operators: several outputs, often states with next values.
 /// It depends on the seed only.
 pub fn random_graph(seed: u64, nodes: usize) -> Graph {
-    let mut maker = Maker { graph: Graph::new(), rng: Rng::new(seed), names: 0 };
+    let mut maker = Maker::new(seed);
     for _ in 0..1 + maker.rng.below(3) {
         maker.source();
     }
@@ -34,7 +34,7 @@ pub fn random_graph(seed: u64, nodes: usize) -> Graph {
 pub(crate) struct Maker {
     pub graph: Graph,
     pub rng: Rng,
-    names: usize,
+    pub names: usize,
 }
 
 impl Maker {
@@ -73,7 +73,7 @@ impl Maker {
         Shape::new(&dims).expect("four small dimensions")
     }
 
-    fn input(&mut self, ty: Type) -> NodeId {
+    pub fn input(&mut self, ty: Type) -> NodeId {
         let name = self.name("x");
         self.graph.input(&name, ty).expect("the name is fresh")
     }
@@ -107,8 +107,12 @@ impl Maker {
         }
     }
 
+    pub fn random_type(&mut self) -> Type {
+        Type::new(self.dtype(), self.shape())
+    }
+
     fn source(&mut self) -> NodeId {
-        let ty = Type::new(self.dtype(), self.shape());
+        let ty = self.random_type();
         if self.rng.chance(0.7) { self.input(ty) } else { self.state(ty) }
     }
 
@@ -153,8 +157,8 @@ impl Maker {
         self.leaf(ty)
     }
 
-    fn step(&mut self) {
-        match self.rng.below(32) {
+    pub fn step(&mut self) {
+        match self.rng.below(33) {
             0..=6 => self.unary(),
             7..=12 => self.binary(),
             13..=15 => self.reduce(),
@@ -170,6 +174,7 @@ impl Maker {
             28 => self.arg_reduce(),
             29 => self.normalise(),
             30 => self.meet_product(),
+            31 => self.scan(),
             _ => _ = self.source(),
         }
     }

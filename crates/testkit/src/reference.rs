@@ -14,6 +14,7 @@ use bespoke_tensor::{DType, Scalar, Tensor, Type};
 use crate::{
     compare::ulp,
     operators::{self, Element},
+    unroll,
 };
 
 /// A value with a bound for each element; 0 says exact, infinity that nothing is known.
@@ -42,11 +43,12 @@ pub struct Reference {
     pub states: BTreeMap<String, Bounded>,
 }
 
-/// Evaluates a graph with bounds on rounding.
+/// Evaluates a graph with bounds on rounding. Scans are unrolled.
 ///
 /// # Errors
 /// [`EvalError`] if a value is missing or has another type.
 pub fn reference(graph: &Graph, sources: &dyn Fn(&str) -> Option<Tensor>) -> Result<Reference, EvalError> {
+    let graph = &unroll(graph);
     let values = eval_all(graph, sources)?;
     let mut errors: Vec<Vec<f64>> = vec![];
     for id in graph.ids() {
@@ -157,6 +159,7 @@ impl Bounds<'_> {
                 self.dot(terms)
             }
             Op::Convolution(_) => self.dot(self.operand(1).0.shape()[1..].iter().product()),
+            Op::Scan(_) => unreachable!("scans were unrolled"),
             Op::Select(_) => self.select(),
             Op::Unary(_) | Op::Binary(_) | Op::Convert(_) => self.elementwise(),
         }

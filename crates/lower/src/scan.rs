@@ -1,0 +1,72 @@
+//! Scans: loops around programs.
+
+use bespoke_graph::{Graph, NodeId, Op, op, op::Scan};
+
+use crate::{LowerError, Program, plan};
+
+/// The scan of a node.
+pub fn of(graph: &Graph, id: NodeId) -> Option<&Scan> {
+    match &graph.node(id).op {
+        Op::Scan(scan) => Some(scan),
+        _ => None,
+    }
+}
+
+/// The program of one step that gives the results `used`: carried values are its states, what the step gives its outputs.
+pub fn body(scan: &Scan, used: &[usize]) -> Result<Program, LowerError> {
+    let body = &scan.body;
+    let mut step = Graph::new();
+    let mut new: Vec<Option<NodeId>> = vec![None; body.len()];
+    for (i, (name, id)) in body.inputs().enumerate() {
+        let ty = body.ty(id);
+        let source = if i < scan.carried { step.state(name, ty) } else { step.input(name, ty) };
+        new[id.index()] = Some(source.expect("names differ"));
+    }
+    for id in body.ids() {
+        if new[id.index()].is_none() {
+            let node = body.node(id);
+            let inputs: Vec<NodeId> =
+                node.inputs.iter().map(|i| new[i.index()].expect("operands come first")).collect();
+            step.set_location(node.location);
+            new[id.index()] = Some(step.must(node.op.clone(), &inputs));
+        }
+    }
+    for (i, (name, id)) in body.outputs().iter().enumerate() {
+        let value = new[id.index()].expect("all are copied");
+        if i < scan.carried {
+            let state = step.states()[i].node;
+            step.set_next(state, value).expect("types were inferred");
+        } else if used.contains(&i) {
+            step.set_output(name, value).expect("names differ");
+        }
+    }
+    let mut program = plan::lower(&step)?;
+    let pieces = program.inputs.iter().take(scan.stepped).chain(&program.outputs);
+    for buffer in pieces.map(|p| p.1).collect::<Vec<_>>() {
+        // A piece of whole cache lines is as good as a buffer of its own.
+        program.buffers[buffer].sliced = !program.buffers[buffer].ty.bytes().is_multiple_of(64);
+    }
+    Ok(program)
+}
+
+/// The graph in which scalar constants that scans use are values that a kernel writes: scans read buffers.
+pub fn store_scalars(graph: Graph) -> Graph {
+    let is_scalar =
+        |graph: &Graph, id: NodeId| matches!(graph.node(id).op, Op::Constant(_)) && graph.ty(id).rank() == 0;
+    let uses =
+        |id: NodeId| of(&graph, id).is_some() && graph.node(id).inputs.iter().any(|&i| is_scalar(&graph, i));
+    if !graph.ids().any(uses) {
+        return graph;
+    }
+    graph.rebuild(|copy, id, inputs| {
+        let mut inputs = inputs.to_vec();
+        if of(&graph, id).is_some() {
+            for input in &mut inputs {
+                if is_scalar(copy, *input) {
+                    *input = copy.must(op::StopGradient, &[*input]);
+                }
+            }
+        }
+        copy.must(graph.node(id).op.clone(), &inputs)
+    })
+}
