@@ -44,16 +44,18 @@ fn launches<'a>(program: &'a Program, builder: &mut ModuleBuilder<'a>) -> Vec<La
     let mut code = vec![];
     for launch in &program.launches {
         let sliced = launch.args.iter().any(|&a| program.buffers[a].sliced);
-        let mut kernel =
-            |k: &'a Kernel| if sliced { builder.add_sliced_kernel(k) } else { builder.add_kernel(k) };
         code.push(match &launch.work {
-            Work::Loops(k) => LaunchCode::Loops(kernel(k)),
-            Work::Contraction(c) => {
-                let epilogue = c.epilogue.as_ref().map(kernel);
-                LaunchCode::Contraction { tile: builder.add_tile(c.tile), epilogue }
-            }
+            Work::Loops(k) => LaunchCode::Loops(add(builder, k, sliced)),
+            Work::Contraction(c) => LaunchCode::Contraction {
+                tile: builder.add_tile(c.tile),
+                epilogue: c.epilogue.as_ref().map(|k| add(builder, k, sliced)),
+            },
             Work::Loop(scan) => LaunchCode::Loop(launches(&scan.body, builder)),
         });
     }
     code
+}
+
+fn add<'a>(builder: &mut ModuleBuilder<'a>, kernel: &'a Kernel, sliced: bool) -> FunctionId {
+    if sliced { builder.add_sliced_kernel(kernel) } else { builder.add_kernel(kernel) }
 }
