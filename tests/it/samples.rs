@@ -3,9 +3,9 @@
 use bespoke_graph::{
     Body, Graph, NodeId, Op, Operator,
     op::{
-        ArgReduce, Binary, Broadcast, Concatenate, Constant, Convert, Convolution, Dot, Extremum, Gather,
-        Iota, Pad, RandomBits, Reduce, Reshape, Reverse, Scan, ScatterAdd, Select, Slice, StopGradient,
-        Transpose, Unary,
+        ArgReduce, Barrier, Binary, Broadcast, Concatenate, Constant, Convert, Convolution, Custom, Dot,
+        Extremum, Gather, Iota, Pad, RandomBits, Reduce, Reshape, Reverse, Scan, ScatterAdd, Select, Slice,
+        StopGradient, Transpose, Unary,
     },
 };
 use bespoke_loops::Combine;
@@ -36,6 +36,7 @@ pub fn samples() -> Vec<Sample> {
     s.convolutions();
     s.picks();
     s.scans();
+    s.customs();
     s.0
 }
 
@@ -113,6 +114,25 @@ impl Samples {
         }
     }
 
+    /// x²·eᶻ with each choice of rules; a gradient that is not that of the value is no sample.
+    fn customs(&mut self) {
+        for dtype in [DType::F32, DType::F64] {
+            for dims in SHAPES {
+                let x = ty(dtype, dims);
+                let (body, vjp, jvp) = (square_exp(x), square_exp_vjp(x), square_exp_jvp(x));
+                for (vjp, jvp) in [
+                    (None, None),
+                    (Some(vjp.clone()), None),
+                    (None, Some(jvp.clone())),
+                    (Some(vjp.clone()), Some(jvp.clone())),
+                ] {
+                    let custom = Custom { name: "square exp".to_owned(), body: body.clone(), vjp, jvp };
+                    self.add(custom, &[x, x]);
+                }
+            }
+        }
+    }
+
     fn sources(&mut self) {
         for dtype in DType::ALL {
             for dims in SHAPES {
@@ -170,6 +190,8 @@ impl Samples {
                 }
                 self.add(Select, &[ty(DType::Bool, dims), x, x]);
                 self.add(StopGradient, &[x]);
+                self.add(Barrier, &[x]);
+                self.add(Barrier, &[x, ty(DType::I32, &[2])]);
                 for dtype in DType::ALL {
                     self.add(Convert { dtype }, &[x]);
                 }
@@ -483,4 +505,49 @@ impl Samples {
             }
         }
     }
+}
+
+/// A graph with inputs of one type and named outputs.
+fn body_of(count: usize, x: Type, f: impl FnOnce(&mut Graph, &[NodeId]) -> Vec<NodeId>) -> Body {
+    let mut g = Graph::new();
+    let inputs: Vec<NodeId> =
+        (0..count).map(|i| g.input(&format!("a{i}"), x).expect("names are numbered")).collect();
+    for (i, id) in f(&mut g, &inputs).into_iter().enumerate() {
+        g.set_output(&i.to_string(), id).expect("names are numbered");
+    }
+    Body::new(g)
+}
+
+/// y = x²·eᶻ.
+fn square_exp(x: Type) -> Body {
+    body_of(2, x, |g, a| {
+        let square = g.times(a[0], a[0]);
+        let exp = g.unary(Unary::Exp, a[1]);
+        vec![g.times(square, exp)]
+    })
+}
+
+/// 2x·eᶻ.
+fn slope(g: &mut Graph, x: NodeId, z: NodeId) -> NodeId {
+    let exp = g.unary(Unary::Exp, z);
+    let two = g.fill_like(x, 2.0);
+    let double = g.times(two, x);
+    g.times(double, exp)
+}
+
+/// c·2x·eᶻ and c·y, from x, z, y and c.
+fn square_exp_vjp(x: Type) -> Body {
+    body_of(4, x, |g, a| {
+        let by_x = slope(g, a[0], a[1]);
+        vec![g.times(a[3], by_x), g.times(a[3], a[2])]
+    })
+}
+
+/// ẋ·2x·eᶻ + ż·y, from x, z, y, ẋ and ż.
+fn square_exp_jvp(x: Type) -> Body {
+    body_of(5, x, |g, a| {
+        let by_x = slope(g, a[0], a[1]);
+        let (left, right) = (g.times(a[3], by_x), g.times(a[4], a[2]));
+        vec![g.plus(left, right)]
+    })
 }

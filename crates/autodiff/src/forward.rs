@@ -2,7 +2,7 @@
 
 use bespoke_graph::{Graph, NodeId, Op, Operator};
 
-use crate::{GradError, check_type, scan};
+use crate::{GradError, check_type, custom, scan};
 
 /// Appends the Jacobian-vector product: the tangents of `outputs` when each value of `tangents` moves along its tangent
 /// (of its own type). `None` for an output that does not move.
@@ -62,7 +62,10 @@ pub fn jvp(
         }
         graph.set_location(node.location);
         if first.is_none() {
-            moving[id.index()] = node.op.jvp(graph, id, &operands);
+            moving[id.index()] = match &node.op {
+                Op::Custom(custom) => custom::jvp(graph, id, custom, &operands)?,
+                op => op.jvp(graph, id, &operands),
+            };
             continue;
         }
         let siblings: Vec<usize> = (id.index()..end)

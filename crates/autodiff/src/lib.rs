@@ -2,6 +2,7 @@
 //!
 //! A derivative is appended to the graph it is of, so it can be optimised, printed, compiled and differentiated again.
 
+mod custom;
 mod forward;
 mod late;
 mod reverse;

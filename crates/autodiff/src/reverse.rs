@@ -2,7 +2,7 @@
 
 use bespoke_graph::{Graph, NodeId, Op, Operator};
 
-use crate::{GradError, check_type, scan};
+use crate::{GradError, check_type, custom, scan};
 
 /// Appends the gradient of `loss` with respect to each of `wrt` and returns its nodes, each of the type of its `wrt`.
 ///
@@ -84,7 +84,10 @@ pub fn cotangents(
         graph.set_location(node.location);
         let parts = match first_siblings[id.index()] {
             None => match sums[id.index()] {
-                Some(cotangent) => node.op.vjp(graph, id, cotangent),
+                Some(cotangent) => match &node.op {
+                    Op::Custom(custom) => custom::vjp(graph, id, custom, cotangent)?,
+                    op => op.vjp(graph, id, cotangent),
+                },
                 None => continue,
             },
             Some(first) if first != id => continue,

@@ -136,6 +136,11 @@ impl Graph {
         self.location = location;
     }
 
+    /// Where nodes that are added now are asked for.
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        self.location
+    }
+
     /// Applies an operator. An equal node that exists already is returned instead of a new one.
     ///
     /// # Errors

@@ -33,9 +33,12 @@ pub fn formulas(graph: &Graph) -> Vec<String> {
             Op::Input(input) => short(&input.name),
             Op::StateRead(state) => short(&state.name),
             // What is not written at all needs no name; neither does a constant.
-            Op::Broadcast(_) | Op::Reshape(_) | Op::Convert(_) | Op::Constant(_) | Op::StopGradient(_) => {
-                continue;
-            }
+            Op::Broadcast(_)
+            | Op::Reshape(_)
+            | Op::Convert(_)
+            | Op::Constant(_)
+            | Op::StopGradient(_)
+            | Op::Barrier(_) => continue,
             _ if users[id.index()].iter().filter(|u| live[u.index()]).count() > 1 => {
                 let text = printer.define(id).0;
                 let difference = matches!(node.op, Op::Binary(Binary::Sub));
@@ -115,7 +118,7 @@ impl Printer<'_> {
                 let negative = c.value.get(0).to_f64().is_sign_negative();
                 (number(c.value.get(0)), if negative { Level::Prefix } else { Level::Atom })
             }
-            Op::Broadcast(_) | Op::Reshape(_) | Op::Convert(_) | Op::StopGradient(_) => {
+            Op::Broadcast(_) | Op::Reshape(_) | Op::Convert(_) | Op::StopGradient(_) | Op::Barrier(_) => {
                 let input = node.inputs[0];
                 match &self.names[input.index()] {
                     Some(name) => (name.clone(), Level::Atom),

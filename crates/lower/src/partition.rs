@@ -285,7 +285,7 @@ fn find_leaves(graph: &Graph, live: &[bool], materialised: &[bool]) -> FxHashMap
             let node = graph.node(id);
             let passes = is_elementwise(&node.op);
             for (i, &input) in node.inputs.iter().enumerate() {
-                let passes = passes || matches!(node.op, Op::ScatterAdd(_)) && i == 0;
+                let passes = passes || matches!(node.op, Op::ScatterAdd(_) | Op::Barrier(_)) && i == 0;
                 stack.push((input, same && passes));
             }
         }

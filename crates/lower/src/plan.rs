@@ -1,6 +1,6 @@
 //! The stage: graph to program.
 
-use bespoke_graph::{Graph, NodeId, Op, Operator, op};
+use bespoke_graph::{Graph, NodeId, Op, Operator, inline_customs, op};
 use bespoke_loops::{ExprId, Kernel, LoopKind, Stmt, Store, VarId};
 use bespoke_tensor::{DType, Shape, Type};
 use rustc_hash::FxHashMap;
@@ -21,7 +21,7 @@ use crate::{
 /// # Errors
 /// [`LowerError::TooLarge`] if the memory cannot be addressed.
 pub fn lower(graph: &Graph) -> Result<Program, LowerError> {
-    let graph = &scan::store_scalars(split::split_long(copy_source_roots(graph)));
+    let graph = &scan::store_scalars(split::split_long(copy_source_roots(&inline_customs(graph))));
     let live = graph.live();
     let parts = partition::partition(graph, &live);
     let mut plan = Plan::new(graph, &live, &parts);
@@ -529,6 +529,7 @@ fn is_long_scatter(graph: &Graph, id: NodeId) -> bool {
 /// Inputs that are used as indices, and their bounds. Of the graph as the user wrote it: rewriting may bring inputs nearer to
 /// where they are used, or farther.
 pub fn index_checks(graph: &Graph) -> Vec<IndexCheck> {
+    let graph = &*inline_customs(graph);
     let live = graph.live();
     let mut checks = vec![];
     for id in graph.ids().filter(|id| live[id.index()]) {
@@ -542,7 +543,7 @@ pub fn index_checks(graph: &Graph) -> Vec<IndexCheck> {
         let mut indices = node.inputs[1];
         while matches!(
             graph.node(indices).op,
-            Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::StopGradient(_)
+            Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::StopGradient(_) | Op::Barrier(_)
         ) {
             indices = graph.node(indices).inputs[0];
         }

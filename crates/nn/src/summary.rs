@@ -39,6 +39,7 @@ fn node_flop(graph: &Ir, id: bespoke_graph::NodeId) -> f64 {
         Op::Unary(_) | Op::Binary(_) | Op::Select(_) => elements,
         Op::Reduce(_) | Op::ArgReduce(_) => graph.ty(node.inputs[0]).elements() as f64,
         Op::ScatterAdd(_) => graph.ty(node.inputs[2]).elements() as f64,
+        Op::Custom(custom) => flop(&custom.body),
         _ => 0.0,
     }
 }

@@ -26,7 +26,8 @@ const FOLDED_FLOPS: f64 = 4e7;
 
 /// Should an operator on constants of these types be computed in advance?
 pub fn is_foldable(op: &Op, operands: &[Type], ty: &Type) -> bool {
-    if operands.is_empty() || matches!(op, Op::Broadcast(_)) && ty.elements() > FOLDED_ELEMENTS {
+    let computed_later = operands.is_empty() || matches!(op, Op::Barrier(_));
+    if computed_later || matches!(op, Op::Broadcast(_)) && ty.elements() > FOLDED_ELEMENTS {
         return false;
     }
     let given: usize = operands.iter().map(Type::elements).sum();
@@ -39,7 +40,7 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
     let operand = |i: usize| operands[i].elements() as f64;
     n * match op {
         Op::Input(_) | Op::StateRead(_) | Op::Constant(_) => 0.0,
-        Op::Reshape(_) | Op::Broadcast(_) | Op::StopGradient(_) => 0.0,
+        Op::Reshape(_) | Op::Broadcast(_) | Op::StopGradient(_) | Op::Barrier(_) => 0.0,
         Op::Iota(_) | Op::Slice(_) | Op::Transpose(_) | Op::Reverse(_) => 0.5,
         Op::Unary(f) => match f {
             Unary::Neg | Unary::Abs | Unary::Not | Unary::Floor | Unary::Ceil | Unary::Round => 1.0,
@@ -54,6 +55,7 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
         Op::Gather(_) => 2.0,
         Op::Pad(_) | Op::Concatenate(_) => 3.0,
         Op::RandomBits(_) => 30.0,
+        Op::Custom(custom) => return graph_flops(&custom.body),
         Op::Reduce(_) | Op::ArgReduce(_) => return operand(0),
         Op::Scan(scan) => return bodies::flops(scan),
         Op::ScatterAdd(_) => return operand(0) + 2.0 * operand(2),
@@ -72,6 +74,8 @@ pub fn node(op: &Op, operands: &[Type], ty: &Type) -> f64 {
     let bytes = || operands.iter().chain([ty]).map(|t| t.bytes() as f64).sum::<f64>();
     let time = match op {
         Op::Input(_) | Op::StateRead(_) | Op::Constant(_) | Op::Reshape(_) | Op::Broadcast(_) => return 0.0,
+        Op::Barrier(_) => return 0.0,
+        Op::Custom(custom) => return graph(&custom.body),
         Op::Dot(_) | Op::Convolution(_) => {
             let peak = if ty.dtype == DType::F32 { DOT_FLOPS } else { DOT_FLOPS / 2.0 };
             LAUNCH + f64::max(flops / peak, bytes() / BANDWIDTH)

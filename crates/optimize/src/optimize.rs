@@ -1,6 +1,6 @@
 //! The stages of optimisation one after the other.
 
-use bespoke_graph::{Graph, NodeId, Operator};
+use bespoke_graph::{Graph, NodeId, Operator, inline_customs};
 use bespoke_tensor::Type;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 /// [`OptimizeError`] if a rule breaks its promise.
 pub fn optimize(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
     let mut report = Report::default();
-    let graph = &bodies::rewrite(graph, config, &mut report)?;
+    let graph = &bodies::rewrite(&inline_customs(graph), config, &mut report)?;
     let (mut result, applied) = tier0::tier0(graph, config)?;
     if cost::graph(&result) > cost::graph(graph) {
         result = tier0::compact(graph); // rules that are better alone may cost a node together

@@ -125,11 +125,13 @@ pub fn kind(op: &Op) -> u16 {
         Op::StopGradient(_) => 162,
         Op::Convolution(_) => 163,
         Op::Scan(_) => 164,
+        Op::Barrier(_) => 180,
+        Op::Custom(_) => 181,
     }
 }
 
 /// Kinds are below this.
-pub const KINDS: usize = 165;
+pub const KINDS: usize = 192;
 
 /// The value of all elements of an operator's result, if it follows from those of its operands.
 pub fn splat(op: &Op, operands: &[Type], splats: &[Option<Scalar>], ty: &Type) -> Option<Scalar> {

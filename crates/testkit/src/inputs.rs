@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bespoke_graph::{Graph, NodeId, Op};
+use bespoke_graph::{Graph, NodeId, Op, inline_customs};
 use bespoke_tensor::{DType, Scalar, Tensor};
 
 use crate::Rng;
@@ -10,6 +10,7 @@ use crate::Rng;
 /// A value for each input and state, a function of seed, name and type. With `spice`, some are NaN, infinite, a negative
 /// zero, denormal or extreme. Inputs that are used as indices lie within bounds.
 pub fn random_inputs(graph: &Graph, seed: u64, spice: bool) -> BTreeMap<String, Tensor> {
+    let graph = &*inline_customs(graph);
     let bounds = index_bounds(graph);
     let sources = graph.inputs().map(|(name, id)| (name.to_owned(), id));
     let states = graph.states().iter().map(|s| (s.name.clone(), s.node));

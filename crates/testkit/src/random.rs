@@ -3,8 +3,9 @@
 use bespoke_graph::{
     Graph, NodeId, Operator, State,
     op::{
-        ArgReduce, Binary, Broadcast, Concatenate, Constant, Convert, Convolution, Dot, Extremum, Gather,
-        Iota, Pad, RandomBits, Reduce, Reshape, Reverse, ScatterAdd, Slice, StopGradient, Transpose, Unary,
+        ArgReduce, Barrier, Binary, Broadcast, Concatenate, Constant, Convert, Convolution, Dot, Extremum,
+        Gather, Iota, Pad, RandomBits, Reduce, Reshape, Reverse, ScatterAdd, Slice, StopGradient, Transpose,
+        Unary,
     },
 };
 use bespoke_loops::Combine;
@@ -372,6 +373,7 @@ impl Maker {
                 self.rng.shuffle(&mut parts);
                 self.graph.must(Concatenate { axis }, &parts);
             }
+            6 if self.rng.chance(0.5) => _ = self.graph.must(Barrier, &[x]),
             6 => _ = self.graph.must(StopGradient, &[x]),
             _ => {
                 let axes = self.axes(rank);

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use bespoke_graph::{EvalError, Graph, NodeId, Op, Operator, eval_all};
+use bespoke_graph::{EvalError, Graph, NodeId, Op, Operator, eval_all, inline_customs};
 use bespoke_loops::Combine;
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
@@ -48,7 +48,8 @@ pub struct Reference {
 /// # Errors
 /// [`EvalError`] if a value is missing or has another type.
 pub fn reference(graph: &Graph, sources: &dyn Fn(&str) -> Option<Tensor>) -> Result<Reference, EvalError> {
-    let graph = &unroll(graph);
+    let unrolled = unroll(&inline_customs(graph));
+    let graph = &*inline_customs(&unrolled);
     let values = eval_all(graph, sources)?;
     let mut errors: Vec<Vec<f64>> = vec![];
     for id in graph.ids() {
@@ -133,7 +134,8 @@ impl Bounds<'_> {
             Op::Input(_) | Op::StateRead(_) | Op::Constant(_) | Op::Iota(_) => vec![0.0; count],
             Op::RandomBits(_) if self.is_exact(0) && self.is_exact(1) => vec![0.0; count],
             Op::RandomBits(_) => unknown(),
-            Op::StopGradient(_) | Op::Reshape(_) => self.operand(0).1.to_vec(),
+            Op::Custom(_) => unreachable!("customs are replaced by their bodies"),
+            Op::StopGradient(_) | Op::Barrier(_) | Op::Reshape(_) => self.operand(0).1.to_vec(),
             Op::Transpose(_)
             | Op::Broadcast(_)
             | Op::Slice(_)

@@ -133,6 +133,8 @@ operators! {
     scatter_add::ScatterAdd,
     stop_gradient::StopGradient,
     scan::Scan,
+    barrier::Barrier,
+    custom::Custom,
 }
 
 pub use arg_reduce::Extremum;
