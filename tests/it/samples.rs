@@ -127,7 +127,7 @@ impl Samples {
                     (Some(vjp.clone()), Some(jvp.clone())),
                 ] {
                     let custom = Custom { name: "square exp".to_owned(), body: body.clone(), vjp, jvp };
-                    self.add(custom, &[x, x]);
+                    self.within((-1.0, 1.0), custom, &[x, x]);
                 }
             }
         }
