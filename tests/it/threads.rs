@@ -117,13 +117,42 @@ fn picks(g: &mut Graph) {
 /// Adds inputs, nodes and outputs.
 type Build = fn(&mut Graph);
 
+/// A convolution with bias and activation, and both gradients: images as products of their own, and as columns of one.
+fn convolutions(g: &mut Graph) {
+    let cases = [
+        ("f32[9,3,17,19]", "f32[7,3,5,5]", op::Convolution::new(&[1, 1], &[2, 2])),
+        ("f32[6,8,13,14]", "f32[12,8,3,3]", op::Convolution::new(&[2, 2], &[1, 1])),
+        ("f32[5,24,4,3]", "f32[40,24,3,3]", op::Convolution::new(&[1, 1], &[1, 1])),
+        (
+            "f64[2,10,9,11]",
+            "f64[6,5,1,1]",
+            op::Convolution { groups: 2, ..op::Convolution::new(&[1, 1], &[0, 0]) },
+        ),
+    ];
+    for (x, kernel, convolution) in cases {
+        let (x, kernel) = (input(g, x), input(g, kernel));
+        let y = g.must(convolution, &[x, kernel]);
+        let ty = g.ty(y);
+        let bias = input(g, &format!("{}[{}]", ty.dtype, ty.shape[1]));
+        let bias = g.broadcast(bias, ty.shape, &[1]);
+        let y = g.plus(y, bias);
+        let y = g.unary(op::Unary::Tanh, y);
+        output(g, y);
+        let loss = g.sum_all(y);
+        for d in bespoke_autodiff::grad(g, loss, &[x, kernel]).expect("both are reached") {
+            output(g, d);
+        }
+    }
+}
+
 #[test]
 fn large_kernels_are_right_on_any_number_of_threads() {
-    let graphs: [(&str, Build); 6] = [
+    let graphs: [(&str, Build); 7] = [
         ("elementwise", elementwise),
         ("softmax", softmax),
         ("reductions", reductions),
         ("products", products),
+        ("convolutions", convolutions),
         ("movement", movement),
         ("picks", picks),
     ];

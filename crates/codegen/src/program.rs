@@ -1,7 +1,7 @@
 //! The stage: program to machine code.
 
 use bespoke_loops::Kernel;
-use bespoke_lower::{Program, Work};
+use bespoke_lower::{Panels, Program, Work};
 
 use crate::{CodegenError, FunctionId, Module, ModuleBuilder};
 
@@ -14,6 +14,8 @@ pub enum LaunchCode {
     Contraction {
         /// The register tile.
         tile: FunctionId,
+        /// What packs the panels of B, if this launch does.
+        pack: Option<FunctionId>,
         /// What runs over finished rows.
         epilogue: Option<FunctionId>,
     },
@@ -48,6 +50,12 @@ fn launches<'a>(program: &'a Program, builder: &mut ModuleBuilder<'a>) -> Vec<La
             Work::Loops(k) => LaunchCode::Loops(add(builder, k, sliced)),
             Work::Contraction(c) => LaunchCode::Contraction {
                 tile: builder.add_tile(c.tile),
+                pack: match &c.b {
+                    Panels::Packed(pack, args) => {
+                        Some(add(builder, pack, args.iter().any(|&a| program.buffers[a].sliced)))
+                    }
+                    Panels::Buffer(_) => None,
+                },
                 epilogue: c.epilogue.as_ref().map(|k| add(builder, k, sliced)),
             },
             Work::Loop(scan) => LaunchCode::Loop(launches(&scan.body, builder)),

@@ -7,7 +7,7 @@ use bespoke_graph::{Graph, NodeId, Op};
 use bespoke_loops::Kernel;
 use bespoke_tensor::DType;
 
-use crate::BufferIndex;
+use crate::{BufferIndex, convolution};
 
 /// The register tile: `mr` rows by `nr` columns of the result at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +41,16 @@ pub struct Extents {
     pub k: usize,
 }
 
+/// Where the panels of B come from.
+#[derive(Clone, Debug)]
+pub enum Panels {
+    /// A kernel before this launch has packed all of them.
+    Buffer(BufferIndex),
+    /// Packed into the thread's scratch memory, product by product: its range is that of the products, its first buffer the
+    /// panels of all of them (of which only the current ones exist), then these.
+    Packed(Box<Kernel>, Vec<BufferIndex>),
+}
+
 /// One launch: the tile over all panels, then the epilogue over the rows.
 #[derive(Clone, Debug)]
 pub struct Contraction {
@@ -50,23 +60,62 @@ pub struct Contraction {
     pub extents: Extents,
     /// The tile.
     pub tile: Tile,
-    /// A in panels `[batch][⌈m / mr⌉][k][mr]`, the last padded with any values.
+    /// The columns are runs of so many: no panel of B reaches from one run into the next.
+    pub run: usize,
+    /// A in panels `[a_batch][⌈m / mr⌉][k][mr]`, the last padded with any values.
     pub a: BufferIndex,
-    /// B in panels `[batch][⌈n / nr⌉][k][nr]`, the last padded with any values.
-    pub b: BufferIndex,
+    /// How many products have an A of their own: product b uses A number b mod `a_batch`.
+    pub a_batch: usize,
+    /// B in panels `[batch][panels of B][k][nr]`: see [`Contraction::columns`].
+    pub b: Panels,
     /// Where the product goes if there is no epilogue.
     pub out: Option<BufferIndex>,
     /// Runs over rows `b·m + i` of the product, which is its first buffer.
-    pub epilogue: Option<Kernel>,
+    pub epilogue: Option<Box<Kernel>>,
+}
+
+impl Contraction {
+    /// The number of panels of B of one product.
+    pub fn column_panels(&self) -> usize {
+        self.extents.n / self.run * self.run.div_ceil(self.tile.nr)
+    }
+
+    /// The first column of a panel of B, and how many it holds that exist. The last panel of a run overlaps the one before,
+    /// or is padded with any values if it is the only one.
+    pub fn columns(&self, panel: usize) -> (usize, usize) {
+        let (run, nr) = (self.run, self.tile.nr);
+        let blocks = run.div_ceil(nr);
+        (panel / blocks * run + (panel % blocks * nr).min(run.saturating_sub(nr)), nr.min(run))
+    }
+}
+
+/// How a node becomes a contraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// The extents.
+    pub extents: Extents,
+    /// The tile.
+    pub tile: Tile,
+    /// See [`Contraction::run`].
+    pub run: usize,
+    /// See [`Contraction::a_batch`].
+    pub a_batch: usize,
+    /// Is the product's layout the value's with its first two dimensions exchanged (of a convolution whose images are
+    /// columns)?
+    pub swapped: bool,
 }
 
 /// Below this many multiply-adds packing does not pay.
 const SMALL: usize = 2048;
 
-/// The extents of the product if the node is one that is worth a contraction.
-pub fn shape_of(graph: &Graph, id: NodeId) -> Option<Extents> {
+/// How the node becomes a contraction, if it is one that is worth it.
+pub fn form_of(graph: &Graph, id: NodeId) -> Option<Form> {
     let node = graph.node(id);
-    let Op::Dot(dot) = &node.op else { return None };
+    let dot = match &node.op {
+        Op::Dot(dot) => dot,
+        Op::Convolution(convolution) => return convolution::form_of(graph, id, convolution),
+        _ => return None,
+    };
     let (lhs, rhs) = (graph.ty(node.inputs[0]), graph.ty(node.inputs[1]));
     let product = |dims: &[usize], shape: &[usize]| dims.iter().map(|&d| shape[d]).product::<usize>();
     let extents = Extents {
@@ -76,6 +125,7 @@ pub fn shape_of(graph: &Graph, id: NodeId) -> Option<Extents> {
         k: product(&dot.contract.0, &lhs.shape),
     };
     let Extents { batch, m, n, k } = extents;
+    let tile = Tile::of(node.ty.dtype);
     (node.ty.dtype.is_float() && m >= 4 && n >= 4 && k >= 2 && batch > 0 && m * n * k >= SMALL)
-        .then_some(extents)
+        .then_some(Form { extents, tile, run: n, a_batch: batch, swapped: false })
 }

@@ -7,6 +7,7 @@
 mod arena;
 mod builder;
 mod contraction;
+mod convolution;
 mod error;
 mod nest;
 mod partition;
@@ -18,7 +19,7 @@ mod split;
 mod text;
 mod verify;
 
-pub use contraction::{Contraction, Tile};
+pub use contraction::{Contraction, Extents, Panels, Tile};
 pub use error::LowerError;
 pub use plan::{index_checks, lower};
 pub use program::{

@@ -12,7 +12,7 @@ use bespoke_graph::{
 use petgraph::{algo::has_path_connecting, graph::NodeIndex, stable_graph::StableDiGraph};
 use rustc_hash::FxHashMap;
 
-use crate::{contraction, scan};
+use crate::{contraction, convolution, scan};
 
 /// Work up to which a value is recomputed by each of several users, in simple operations per element.
 const CHEAP: f64 = 6.0;
@@ -122,8 +122,10 @@ fn update_in_place(
     let Some(&writer) = state.next.and_then(|next| of.get(&next)) else { return false };
     let reads =
         |id: &NodeId, same: bool| leaves[id].iter().any(|l| l.node == state.node && !(same && l.same_index));
-    // The operands of a contraction are packed before its epilogue writes.
-    if dag[writer].nodes.iter().any(|id| contraction::shape_of(graph, *id).is_none() && reads(id, true)) {
+    // The operands of a dot are packed before its epilogue writes.
+    let is_packed =
+        |id: NodeId| matches!(graph.node(id).op, Op::Dot(_)) && contraction::form_of(graph, id).is_some();
+    if dag[writer].nodes.iter().any(|&id| !is_packed(id) && reads(&id, true)) {
         return false;
     }
     let readers: Vec<NodeIndex> = dag
@@ -151,6 +153,7 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
     let mut ends = vec![false; graph.len()];
     let mut cost = vec![1.0; graph.len()]; // a load
     let mut needs: Vec<Needs> = vec![Needs::default(); graph.len()];
+    let images = convolution::images(graph, live);
     for id in graph.ids().filter(|id| live[id.index()]) {
         if is_source(graph, id) {
             needs[id.index()].loads = vec![id];
@@ -171,7 +174,8 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
             || in_loop(id)
             || users.iter().any(|&u| in_loop(u))
             || !scalar_constant
-                && (is_reduction(&node.op) && cost[id.index()] > CHEAP
+                && (images[id.index()]
+                    || is_reduction(&node.op) && cost[id.index()] > CHEAP
                     || cost[id.index()] > CHEAP && (needed_again || users.iter().any(again))
                     || needed_again && ends[id.index()]);
         if materialised[id.index()] {
@@ -242,7 +246,7 @@ fn ends_product(graph: &Graph, users: &[Vec<NodeId>], ends: &[bool], id: NodeId)
     is_elementwise(&node.op)
         && node.inputs.iter().any(|&i| {
             let only_here = users[i.index()].iter().all(|&u| u == id);
-            only_here && (ends[i.index()] || contraction::shape_of(graph, i).is_some())
+            only_here && (ends[i.index()] || contraction::form_of(graph, i).is_some())
         })
 }
 
@@ -251,8 +255,11 @@ fn rereads(graph: &Graph, user: NodeId, operand: NodeId) -> bool {
     let (ty, from) = (graph.ty(user), graph.ty(operand));
     match &graph.node(user).op {
         // A contraction's packing reads each element once.
-        Op::Dot(_) => contraction::shape_of(graph, user).is_none(),
-        Op::Convolution(_) => true,
+        Op::Dot(_) => contraction::form_of(graph, user).is_none(),
+        // A contraction's packing reads each element of the kernel once.
+        Op::Convolution(_) => {
+            operand != graph.node(user).inputs[1] || contraction::form_of(graph, user).is_none()
+        }
         Op::Broadcast(_) | Op::Gather(_) => ty.elements() > from.elements(),
         // Scatter's elements ask all updates.
         Op::ScatterAdd(scatter) => {
@@ -381,7 +388,7 @@ fn try_merge(
     if first.iter().chain(second).any(|&id| scan::of(graph, id).is_some()) {
         return;
     }
-    let is_contraction = |id: &NodeId| contraction::shape_of(graph, *id).is_some();
+    let is_contraction = |id: &NodeId| contraction::form_of(graph, *id).is_some();
     let contractions = first.iter().chain(second).filter(|id| is_contraction(id)).count();
     // The epilogue of a contraction runs row by row while its operands still wait: it must not hold other reductions,
     // and nothing that the product needs may come out of it.

@@ -10,8 +10,8 @@ use crate::{
     StateSlot, Tile, Work,
     arena::{self, Lifetime},
     builder::{Argument, Builder, Values, wrap},
-    contraction::{self, Extents},
-    nest,
+    contraction::{self, Extents, Form, Panels},
+    convolution, nest,
     partition::{self, Group, Partition, is_source},
     scan, schedule, split,
 };
@@ -21,7 +21,8 @@ use crate::{
 /// # Errors
 /// [`LowerError::TooLarge`] if the memory cannot be addressed.
 pub fn lower(graph: &Graph) -> Result<Program, LowerError> {
-    let graph = &scan::store_scalars(split::split_long(copy_source_roots(&inline_customs(graph))));
+    let graph = split::split_long(copy_source_roots(&inline_customs(graph)));
+    let graph = &scan::store_scalars(convolution::write_out_padding(graph));
     let live = graph.live();
     let parts = partition::partition(graph, &live);
     let mut plan = Plan::new(graph, &live, &parts);
@@ -151,13 +152,18 @@ impl<'a> Plan<'a> {
         if self.graph.ty(group.nodes[0]).elements() == 0 {
             return Ok(());
         }
-        let product = group.nodes.iter().copied().find(|&id| contraction::shape_of(self.graph, id).is_some());
+        let product = group.nodes.iter().copied().find(|&id| contraction::form_of(self.graph, id).is_some());
         match product {
             Some(product) => self.contraction(group, product),
             None => {
                 let push = group.nodes.iter().find(|&&id| is_long_scatter(self.graph, id));
                 match push {
                     Some(&id) if group.nodes.len() == 1 => self.scatter(id),
+                    None if group.nodes.len() == 1
+                        && matches!(self.graph.node(group.nodes[0]).op, Op::Pad(_)) =>
+                    {
+                        self.pad(group.nodes[0]);
+                    }
                     _ => self.loops(group),
                 }
             }
@@ -261,38 +267,46 @@ impl<'a> Plan<'a> {
 
     /// Packs the operands, then the product with everything else in its group as epilogue.
     fn contraction(&mut self, group: &Group, product: NodeId) {
-        let extents = contraction::shape_of(self.graph, product).expect("the caller asked");
+        let form = contraction::form_of(self.graph, product).expect("the caller asked");
+        let Form { extents, tile, run, a_batch, swapped } = form;
         let ty = self.graph.ty(product);
-        let tile = Tile::of(ty.dtype);
         let name = self.name(group);
-        let a = self.pack(product, true, extents, tile, &name);
-        let b = self.pack(product, false, extents, tile, &name);
+        let is_convolution = matches!(self.graph.node(product).op, Op::Convolution(_));
+        let (a, b) = if is_convolution {
+            self.pack_convolution(product, &form, &name)
+        } else {
+            let a = self.pack(product, true, extents, tile, &name);
+            (a, Panels::Buffer(self.pack(product, false, extents, tile, &name)))
+        };
         let only = group.nodes.len() == 1 && self.write.get(&product).is_some_and(|w| w.len() == 1);
         let mut contraction =
-            Contraction { name: name.clone(), extents, tile, a, b, out: None, epilogue: None };
+            Contraction { name: name.clone(), extents, tile, run, a, a_batch, b, out: None, epilogue: None };
         let Extents { batch, m, n, k } = extents;
         let mut args = vec![];
         let mut bytes = 0.0;
-        if only {
+        if only && !(swapped && ty.shape[0] > 1) {
             contraction.out = Some(self.write[&product][0]);
         } else {
             let (graph, parts, read) = (self.graph, self.parts, &self.read);
             let values = Values { graph, materialised: &parts.materialised, buffers: read };
             let mut builder = Builder::new(&values, &group.nodes);
-            builder.read_product(product);
-            let vars =
-                vec![builder.exprs.declare_var((batch * m) as i64), builder.exprs.declare_var(n as i64)];
-            let (row, column) = (builder.exprs.var(vars[0]), builder.exprs.var(vars[1]));
-            let index = product_index(&mut builder, graph, product, row, column);
-            let flat = builder.exprs.index_mul(row, n as i64);
-            let flat = builder.exprs.index_add(flat, column);
+            builder.read_product(product, swapped);
+            let (vars, index) = if is_convolution {
+                convolution::rows(&mut builder, graph, product, &form)
+            } else {
+                let vars =
+                    vec![builder.exprs.declare_var((batch * m) as i64), builder.exprs.declare_var(n as i64)];
+                let (row, column) = (builder.exprs.var(vars[0]), builder.exprs.var(vars[1]));
+                (vars, product_index(&mut builder, graph, product, row, column))
+            };
+            let flat = builder.exprs.flatten(&ty.shape, &index);
             let stores = stores(&mut builder, graph, &self.write, group, &index, flat);
             builder.push(Stmt::Store(stores));
             let launch = finish_rows(builder, format!("{name}_epilogue"), vars);
             bytes = launch.bytes;
             args = launch.args;
             let Work::Loops(kernel) = launch.work else { unreachable!("finish makes loops") };
-            contraction.epilogue = Some(kernel);
+            contraction.epilogue = Some(Box::new(kernel));
         }
         let size = ty.dtype.size() as f64;
         self.program.launches.push(Launch {
@@ -325,7 +339,11 @@ impl<'a> Plan<'a> {
         let vars: Vec<VarId> = dims.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
         let at: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
         let x = &mut builder.exprs;
-        let panel = x.index_mul(at[1], width as i64);
+        let mut panel = x.index_mul(at[1], width as i64);
+        if !left {
+            // The last panel of columns overlaps the one before: no lane strays.
+            panel = x.index_clamp(panel, rows.saturating_sub(width) as i64);
+        }
         let row = x.index_add(panel, at[3]);
         // Rows beyond the last repeat it; what is computed from them is dropped.
         let row = x.index_clamp(row, rows as i64 - 1);
@@ -342,6 +360,74 @@ impl<'a> Plan<'a> {
         let launch = finish(builder, name, vars);
         self.program.launches.push(launch);
         target
+    }
+
+    /// Packs the kernel of a convolution, and its images or says how to.
+    fn pack_convolution(&mut self, id: NodeId, form: &Form, name: &str) -> (BufferIndex, Panels) {
+        let Extents { batch, m, n, k } = form.extents;
+        let (mr, nr) = (form.tile.mr, form.tile.nr);
+        let a_ty = Type::new(form.tile.dtype, [form.a_batch, m.div_ceil(mr), k, mr]);
+        let b_ty = Type::new(form.tile.dtype, [batch, n / form.run * form.run.div_ceil(nr), k, nr]);
+        let a = self.buffer(&format!("{name}_pack_a"), a_ty, Place::Arena(0));
+        let (graph, parts, read) = (self.graph, self.parts, &self.read);
+        let values = Values { graph, materialised: &parts.materialised, buffers: read };
+        let mut builder = Builder::new(&values, &[]);
+        let (vars, flat, value) = convolution::pack_a(&mut builder, graph, id, form);
+        let store = builder.store(a, a_ty, flat, value);
+        builder.push(Stmt::Store(vec![store]));
+        let pack_a = finish(builder, format!("{name}_pack_a"), vars);
+        let mut builder = Builder::new(&values, &[]);
+        let pack_name = format!("{name}_pack_b");
+        if convolution::packs_each(form) {
+            let panels = builder.write_scratch(b_ty);
+            let (vars, flat, value) = convolution::pack_b(&mut builder, graph, id, form);
+            builder.push(Stmt::Store(vec![Store { buffer: panels, index: flat, value }]));
+            let pack = finish_inner(builder, pack_name, vars);
+            let Work::Loops(kernel) = pack.work else { unreachable!("finish makes loops") };
+            self.program.launches.push(pack_a);
+            return (a, Panels::Packed(Box::new(kernel), pack.args));
+        }
+        let (vars, flat, value) = convolution::pack_b(&mut builder, graph, id, form);
+        let b = self.program.buffers.len();
+        let store = builder.store(b, b_ty, flat, value);
+        builder.push(Stmt::Store(vec![store]));
+        let pack_b = finish(builder, pack_name.clone(), vars);
+        self.buffer(&pack_name, b_ty, Place::Arena(0));
+        self.program.launches.extend([pack_a, pack_b]);
+        (a, Panels::Buffer(b))
+    }
+
+    /// The pushing form of a pad: zeros, then the operand among them.
+    fn pad(&mut self, id: NodeId) {
+        let node = self.graph.node(id);
+        let Op::Pad(pad) = &node.op else { unreachable!("the caller asked") };
+        let (ty, from) = (node.ty, self.graph.ty(node.inputs[0]).shape);
+        let name = self.name(&Group { nodes: vec![id] });
+        let (graph, parts, read) = (self.graph, self.parts, &self.read);
+        let values = Values { graph, materialised: &parts.materialised, buffers: read };
+        for (i, &target) in self.write[&id].iter().enumerate() {
+            let kernel = |dims: &[usize], operand: usize, what: &str| {
+                let mut builder = Builder::new(&values, &[id]);
+                let vars: Vec<VarId> = dims.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
+                let index: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
+                let e = &mut builder.exprs;
+                let mut to = index.clone();
+                for a in (0..to.len()).filter(|_| operand == 0) {
+                    let (low, spread) =
+                        (e.index_const(pad.low[a] as i64), e.index_mul(to[a], pad.inner[a] as i64 + 1));
+                    to[a] = e.index_add(low, spread);
+                }
+                let flat = e.flatten(&ty.shape, &to);
+                let value = builder.element(node.inputs[operand], if operand == 0 { &index } else { &[] });
+                let store = builder.store(target, ty, flat, value);
+                builder.push(Stmt::Store(vec![store]));
+                finish(builder, format!("{name}_{what}{i}"), vars)
+            };
+            let fill = kernel(&ty.shape, 1, "fill");
+            let copy = (from.elements() > 0).then(|| kernel(&from, 0, "copy"));
+            self.program.launches.push(fill);
+            self.program.launches.extend(copy);
+        }
     }
 
     /// The pushing form of a scatter: a copy of the operand, then the updates one after the other.
@@ -471,6 +557,15 @@ fn stores(
 fn finish(mut builder: Builder<'_>, name: String, vars: Vec<VarId>) -> Launch {
     let stmts = builder.take_statements();
     let (vars, stmts) = nest::collapse(&mut builder.exprs, vars, stmts);
+    scheduled(builder, name, vars, stmts)
+}
+
+/// A launch whose outermost loop is the first of `vars`, whatever its extent; the others are collapsed and vectorised.
+fn finish_inner(mut builder: Builder<'_>, name: String, mut vars: Vec<VarId>) -> Launch {
+    let stmts = builder.take_statements();
+    let inner = vars.split_off(1);
+    let (inner, stmts) = nest::collapse(&mut builder.exprs, inner, stmts);
+    vars.extend(inner);
     scheduled(builder, name, vars, stmts)
 }
 

@@ -3,7 +3,7 @@
 use bespoke_loops::{Access, Kernel};
 use bespoke_tensor::{Tensor, Type};
 
-use crate::Contraction;
+use crate::{Contraction, Panels};
 
 /// A buffer's position in [`Program::buffers`].
 pub type BufferIndex = usize;
@@ -146,7 +146,13 @@ impl Launch {
     pub fn buffers(&self) -> impl Iterator<Item = BufferIndex> + '_ {
         let product = match &self.work {
             Work::Loops(_) => vec![],
-            Work::Contraction(c) => [Some(c.a), Some(c.b), c.out].into_iter().flatten().collect(),
+            Work::Contraction(c) => {
+                let b = match &c.b {
+                    Panels::Buffer(b) => std::slice::from_ref(b),
+                    Panels::Packed(_, args) => args,
+                };
+                [Some(c.a), c.out].into_iter().flatten().chain(b.iter().copied()).collect()
+            }
             Work::Loop(scan) => scan.read().chain(scan.written()).collect(),
         };
         self.args.iter().copied().chain(product)

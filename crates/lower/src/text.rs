@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Loop, Place, Program, Slot, Work};
+use crate::{Loop, Panels, Place, Program, Slot, Work};
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,9 +41,22 @@ impl fmt::Display for Program {
                     let (mr, nr) = (c.tile.mr, c.tile.nr);
                     writeln!(
                         f,
-                        "[{}x{}] . [{}x{}], tile {mr}x{nr}, panels @{}, @{}",
-                        e.m, e.k, e.k, e.n, c.a, c.b
+                        "[{}x{}] . [{}x{}], tile {mr}x{nr}, panels @{}, {}",
+                        e.m,
+                        e.k,
+                        e.k,
+                        e.n,
+                        c.a,
+                        match &c.b {
+                            Panels::Buffer(b) => format!("@{b}"),
+                            Panels::Packed(..) => format!("packed, runs of {}", c.run),
+                        }
                     )?;
+                    if let Panels::Packed(pack, args) = &c.b {
+                        let args: Vec<String> = args.iter().map(|a| format!("@{a}")).collect();
+                        writeln!(f, "pack (panels, {})", args.join(", "))?;
+                        write!(f, "{pack}")?;
+                    }
                     if let Some(out) = c.out {
                         writeln!(f, "  into @{out}")?;
                     }

@@ -1,6 +1,8 @@
 //! The program verifier.
 
-use crate::{Loop, Place, Program, Work};
+use bespoke_loops::Kernel;
+
+use crate::{Loop, Panels, Place, Program, Work};
 
 /// All violations of a program's invariants; empty for every program that lowering makes.
 pub fn verify(program: &Program) -> Vec<String> {
@@ -11,23 +13,30 @@ pub fn verify(program: &Program) -> Vec<String> {
         .map(|b| matches!(b.place, Place::Input | Place::State | Place::Constant(_)) || b.ty.elements() == 0)
         .collect();
     for launch in &program.launches {
-        let kernels = match &launch.work {
-            Work::Loops(kernel) => Some((kernel, 0)),
-            Work::Contraction(c) => c.epilogue.as_ref().map(|e| (e, 1)),
-            Work::Loop(_) => None,
+        let kernels: Vec<(&Kernel, usize, &[usize])> = match &launch.work {
+            Work::Loops(kernel) => vec![(kernel, 0, &launch.args)],
+            Work::Contraction(c) => {
+                let epilogue = c.epilogue.iter().map(|e| (&**e, 1, &launch.args[..]));
+                let pack = match &c.b {
+                    Panels::Packed(pack, args) => Some((&**pack, 1, &args[..])),
+                    Panels::Buffer(_) => None,
+                };
+                epilogue.chain(pack).collect()
+            }
+            Work::Loop(_) => vec![],
         };
-        if let Some((kernel, skip)) = kernels {
+        for (kernel, skip, args) in kernels {
             violations
                 .extend(bespoke_loops::verify(kernel).into_iter().map(|v| format!("{}: {v}", kernel.name)));
-            if kernel.buffers.len() != launch.args.len() + skip {
+            if kernel.buffers.len() != args.len() + skip {
                 violations.push(format!(
                     "{}: {} buffers, {} arguments",
                     kernel.name,
                     kernel.buffers.len(),
-                    launch.args.len()
+                    args.len()
                 ));
             }
-            for (buffer, &arg) in kernel.buffers[skip..].iter().zip(&launch.args) {
+            for (buffer, &arg) in kernel.buffers[skip..].iter().zip(args) {
                 let ty = program.buffers[arg].ty;
                 if buffer.dtype != ty.dtype || buffer.elements != ty.elements() {
                     violations.push(format!(
@@ -41,7 +50,11 @@ pub fn verify(program: &Program) -> Vec<String> {
             }
         }
         if let Work::Contraction(c) = &launch.work {
-            for panel in [c.a, c.b].into_iter().filter(|&p| !written[p]) {
+            let b = match &c.b {
+                Panels::Buffer(b) => Some(*b),
+                Panels::Packed(..) => None,
+            };
+            for panel in [c.a].into_iter().chain(b).filter(|&p| !written[p]) {
                 violations.push(format!("{}: panel @{panel} is not packed", c.name));
             }
         }

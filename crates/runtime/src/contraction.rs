@@ -1,6 +1,6 @@
 //! How a matrix product is cut into blocks.
 
-use bespoke_lower::{Contraction, Launch, Work};
+use bespoke_lower::{Contraction, Launch, Panels, Work};
 
 /// Panels of A that are multiplied with all of B before their rows are handed to the epilogue: enough for B to be read
 /// seldom, few enough for the rows to stay in the second-level cache.
@@ -19,7 +19,22 @@ pub fn scratch_bytes(launch: &Launch) -> usize {
     };
     let size = c.tile.dtype.size();
     let rows = if c.epilogue.is_some() { block_panels(c) * c.tile.mr * c.extents.n * size } else { 0 };
-    tile_bytes(c) + rows
+    panels_at(c) + rows.next_multiple_of(64) + panel_bytes(c)
+}
+
+/// Where the panels of B lie in scratch memory: after a tile. The rows of a block come last.
+pub fn panels_at(c: &Contraction) -> usize {
+    tile_bytes(c)
+}
+
+/// Bytes of the panels of B of one product, if they are packed into scratch memory.
+pub fn panel_bytes(c: &Contraction) -> usize {
+    match c.b {
+        Panels::Buffer(_) => 0,
+        Panels::Packed(..) => {
+            (c.column_panels() * c.extents.k * c.tile.nr * c.tile.dtype.size()).next_multiple_of(64)
+        }
+    }
 }
 
 /// Bytes of one tile, in whole cache lines.

@@ -2,11 +2,11 @@
 
 use bespoke_codegen::{KernelFn, LaunchCode, Module, RANGE_ALIGNMENT, TileFn};
 use bespoke_loops::{Kernel, LoopKind, Stmt};
-use bespoke_lower::{Contraction, Launch, Loop, Place, Program, Slot, Work};
+use bespoke_lower::{Contraction, Launch, Loop, Panels, Place, Program, Slot, Work};
 use rayon::{ThreadPool, prelude::*};
 
 use crate::{
-    contraction::{block_panels, tile_bytes},
+    contraction::{block_panels, panel_bytes, panels_at},
     executable::Compiled,
 };
 
@@ -103,20 +103,35 @@ impl Run<'_> {
                 let align = if is_vector(kernel) { RANGE_ALIGNMENT } else { 1 };
                 share(kernel.range(), align, parts, |_, begin, end| call(function, &args, begin, end));
             }
-            (Work::Contraction(c), LaunchCode::Contraction { tile, epilogue }) => {
+            (Work::Contraction(c), LaunchCode::Contraction { tile, pack, epilogue }) => {
+                let of = |args: &[usize]| args.iter().map(|&a| buffers[a]).collect::<Vec<_>>();
                 let product = Product {
                     c,
                     tile: self.module.tile(*tile),
                     epilogue: epilogue.map(|e| self.module.kernel(e)),
                     a: buffers[c.a],
-                    b: buffers[c.b],
+                    b: match &c.b {
+                        Panels::Buffer(b) => Right::At(buffers[*b]),
+                        Panels::Packed(_, args) => {
+                            let pack = pack.expect("code is generated for it");
+                            Right::Packed(self.module.kernel(pack), of(args))
+                        }
+                    },
                     out: c.out.map(|o| buffers[o]),
-                    args: launch.args.iter().map(|&a| buffers[a]).collect(),
+                    args: of(&launch.args),
                 };
-                let panels = c.extents.m.div_ceil(c.tile.mr) * c.extents.batch;
-                share(panels as i64, 1, parts, |part, begin, end| {
-                    product.panels(begin as usize, end as usize, self.scratch[part]);
-                });
+                let panels = c.extents.m.div_ceil(c.tile.mr);
+                match &product.b {
+                    Right::At(_) => share((panels * c.extents.batch) as i64, 1, parts, |part, begin, end| {
+                        product.panels(begin as usize, end as usize, self.scratch[part]);
+                    }),
+                    Right::Packed(..) => share(c.extents.batch as i64, 1, parts, |part, begin, end| {
+                        for batch in begin as usize..end as usize {
+                            product.pack(batch, self.scratch[part]);
+                            product.panels(batch * panels, (batch + 1) * panels, self.scratch[part]);
+                        }
+                    }),
+                }
             }
             (Work::Loop(scan), LaunchCode::Loop(code)) => self.steps(program, scan, code, buffers),
             _ => unreachable!("code is generated for each launch in order"),
@@ -183,18 +198,42 @@ fn call(function: KernelFn, args: &[Address], begin: i64, end: i64) {
     }
 }
 
+/// The panels of B.
+enum Right {
+    /// Of all products.
+    At(Address),
+    /// Packed into scratch memory before each product, by this kernel from these buffers.
+    Packed(KernelFn, Vec<Address>),
+}
+
 /// One matrix product with its buffers.
 struct Product<'a> {
     c: &'a Contraction,
     tile: TileFn,
     epilogue: Option<KernelFn>,
     a: Address,
-    b: Address,
+    b: Right,
     out: Option<Address>,
     args: Vec<Address>,
 }
 
 impl Product<'_> {
+    /// Packs the panels of B of one product into scratch memory.
+    fn pack(&self, batch: usize, scratch: Address) {
+        if let Right::Packed(function, args) = &self.b {
+            let args: Vec<Address> =
+                [self.packed(batch, scratch)].into_iter().chain(args.iter().copied()).collect();
+            call(*function, &args, batch as i64, batch as i64 + 1);
+        }
+    }
+
+    /// Where the panels of all products would begin if those of this one, which are in scratch memory, were among them.
+    fn packed(&self, batch: usize, scratch: Address) -> Address {
+        let c = self.c;
+        let bytes = c.column_panels() * c.extents.k * c.tile.nr * c.tile.dtype.size();
+        Address(scratch.add(panels_at(c)).wrapping_sub(batch * bytes))
+    }
+
     /// Computes the rows of the panels `begin..end` of A (over all batches), and runs the epilogue on them.
     fn panels(&self, begin: usize, end: usize, scratch: Address) {
         let e = self.c.extents;
@@ -213,21 +252,27 @@ impl Product<'_> {
     fn block(&self, batch: usize, first: usize, count: usize, scratch: Address) {
         let (e, tile) = (self.c.extents, self.c.tile);
         let size = tile.dtype.size();
-        let (m_panels, n_panels) = (e.m.div_ceil(tile.mr), e.n.div_ceil(tile.nr));
+        let (m_panels, n_panels) = (e.m.div_ceil(tile.mr), self.c.column_panels());
         let rows = first * tile.mr..((first + count) * tile.mr).min(e.m);
         let start = batch * e.m + rows.start;
         // Addressed like the whole product, whether it is the whole or only the rows of this block.
         let product = match self.out {
             Some(out) => out,
-            None => Address(scratch.add(tile_bytes(self.c)).wrapping_sub(start * e.n * size)),
+            None => {
+                Address(scratch.add(panels_at(self.c) + panel_bytes(self.c)).wrapping_sub(start * e.n * size))
+            }
         };
-        for column in 0..n_panels {
-            let b = self.b.add((batch * n_panels + column) * e.k * tile.nr * size);
-            let width = tile.nr.min(e.n - column * tile.nr);
+        let b = match self.b {
+            Right::At(b) => b,
+            Right::Packed(..) => self.packed(batch, scratch),
+        };
+        for panel_of_b in 0..n_panels {
+            let b = b.add((batch * n_panels + panel_of_b) * e.k * tile.nr * size);
+            let (column, width) = self.c.columns(panel_of_b);
             for panel in first..first + count {
-                let a = self.a.add((batch * m_panels + panel) * e.k * tile.mr * size);
+                let a = self.a.add((batch % self.c.a_batch * m_panels + panel) * e.k * tile.mr * size);
                 let height = tile.mr.min(e.m - panel * tile.mr);
-                let to = product.add(((batch * e.m + panel * tile.mr) * e.n + column * tile.nr) * size);
+                let to = product.add(((batch * e.m + panel * tile.mr) * e.n + column) * size);
                 if width == tile.nr && height == tile.mr {
                     // SAFETY: both panels are whole, and the tile lies inside the product.
                     unsafe { (self.tile)(a, b, e.k as i64, to, e.n as i64) };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bespoke_graph::Values;
 use bespoke_loops::{Access, BinaryFn, Kernel, apply_binary, interpret};
-use bespoke_lower::{Contraction, Loop, Place, Program, Slot, Work};
+use bespoke_lower::{Contraction, Loop, Panels, Place, Program, Slot, Work};
 use bespoke_tensor::{Scalar, Tensor, Type};
 
 /// Memory that was never written shows as NaN, −1 or true.
@@ -25,11 +25,19 @@ pub fn interpret_program(
     let mut memory = Memory::new(program, sources)?;
     for launch in &program.launches {
         match &launch.work {
-            Work::Loops(kernel) => memory.run(kernel, None, &launch.args)?,
+            Work::Loops(kernel) => _ = memory.run(kernel, None, &launch.args)?,
             Work::Contraction(c) => {
-                let product = product(c, &memory.read(c.a), &memory.read(c.b));
+                let b = match &c.b {
+                    Panels::Buffer(b) => memory.read(*b),
+                    Panels::Packed(pack, args) => {
+                        let dims = [pack.buffers[0].elements];
+                        let panels = unwritten(Type::new(c.tile.dtype, dims));
+                        memory.run(pack, Some(panels), args)?.expect("it is the first buffer")
+                    }
+                };
+                let product = product(c, &memory.read(c.a), &b);
                 match &c.epilogue {
-                    Some(epilogue) => memory.run(epilogue, Some(product), &launch.args)?,
+                    Some(epilogue) => _ = memory.run(epilogue, Some(product), &launch.args)?,
                     None => {
                         let out = c.out.ok_or_else(|| format!("{}: the product goes nowhere", c.name))?;
                         let ty = program.buffers[out].ty;
@@ -144,11 +152,16 @@ impl<'a> Memory<'a> {
         Ok(())
     }
 
-    /// `product` is the kernel's first buffer if there is one; `args` are the others.
-    fn run(&mut self, kernel: &Kernel, product: Option<Tensor>, args: &[usize]) -> Result<(), String> {
-        let skip = usize::from(product.is_some());
+    /// `scratch` is the kernel's first buffer if there is one, and returned; `args` are the others.
+    fn run(
+        &mut self,
+        kernel: &Kernel,
+        scratch: Option<Tensor>,
+        args: &[usize],
+    ) -> Result<Option<Tensor>, String> {
+        let skip = usize::from(scratch.is_some());
         let mut buffers: Vec<Tensor> =
-            product.into_iter().chain(args.iter().map(|&b| self.read(b))).collect();
+            scratch.into_iter().chain(args.iter().map(|&b| self.read(b))).collect();
         let (range, pieces) = (kernel.range(), kernel.range().min(3));
         for piece in (0..pieces).rev() {
             let edge = |piece: i64| range * piece / pieces;
@@ -159,7 +172,7 @@ impl<'a> Memory<'a> {
                 self.write(b, &buffers[skip + i]);
             }
         }
-        Ok(())
+        Ok((skip > 0).then(|| buffers.swap_remove(0)))
     }
 }
 
@@ -169,19 +182,23 @@ fn unwritten(ty: Type) -> Tensor {
     tensor
 }
 
-/// `out[b, i, j] = Σ_p A(b, i, p) · B(b, p, j)` from panels `[batch][⌈m / mr⌉][k][mr]` and `[batch][⌈n / nr⌉][k][nr]`.
+/// `out[b, i, j] = Σ_p A(b, i, p) · B(b, p, j)` from panels `[a_batch][⌈m / mr⌉][k][mr]` and `[batch][panels of B][k][nr]`.
 fn product(c: &Contraction, a: &Tensor, b: &Tensor) -> Tensor {
     let (e, tile) = (c.extents, c.tile);
-    let panels = |rows: usize, width: usize| rows.div_ceil(width);
-    let at = |batch: usize, row: usize, p: usize, rows: usize, width: usize| {
-        ((batch * panels(rows, width) + row / width) * e.k + p) * width + row % width
-    };
+    // The panel that each column is in, and where.
+    let mut places = vec![(0, 0); e.n];
+    for panel in 0..c.column_panels() {
+        let (first, count) = c.columns(panel);
+        (0..count).for_each(|lane| places[first + lane] = (panel, lane));
+    }
     Tensor::from_fn(Type::new(tile.dtype, [e.batch * e.m * e.n]), |flat| {
         let (batch, i, j) = (flat / (e.m * e.n), flat / e.n % e.m, flat % e.n);
         let mut sum = Scalar::from_f64(tile.dtype, 0.0);
         for p in 0..e.k {
-            let x = a.get(at(batch, i, p, e.m, tile.mr));
-            let y = b.get(at(batch, j, p, e.n, tile.nr));
+            let panel = batch % c.a_batch * e.m.div_ceil(tile.mr) + i / tile.mr;
+            let x = a.get((panel * e.k + p) * tile.mr + i % tile.mr);
+            let panel = batch * c.column_panels() + places[j].0;
+            let y = b.get((panel * e.k + p) * tile.nr + places[j].1);
             let term = apply_binary(BinaryFn::Mul, x, y).expect("floats are multiplied");
             sum = apply_binary(BinaryFn::Add, sum, term).expect("floats are added");
         }
