@@ -296,7 +296,7 @@ impl Graph {
         }
     }
 
-    fn misuse(&self, operator: &str, rule: String) -> GraphError {
+    pub(crate) fn misuse(&self, operator: &str, rule: String) -> GraphError {
         GraphError { operator: operator.to_owned(), operands: vec![], rule, location: self.location }
     }
 }

@@ -15,6 +15,7 @@ pub mod op;
 mod parse;
 pub mod philox;
 mod rebuild;
+mod segments;
 mod text;
 mod verify;
 

@@ -1,6 +1,11 @@
 //! The builder that models are written with.
 
-use std::{cell::RefCell, collections::BTreeMap, panic::Location};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::BTreeMap,
+    panic::Location,
+    rc::Rc,
+};
 
 use bespoke_graph::{self as ir, NodeId, Op};
 use bespoke_tensor::{DType, Scalar, Shape, Tensor, Type};
@@ -49,6 +54,10 @@ pub(crate) struct Inner {
     /// Start values of states that are no parameters.
     pub starts: Vec<(String, Tensor)>,
     pub seed: u64,
+    /// Of a body: values of the graph around that it uses, and their inputs here.
+    pub captured: Vec<(NodeId, NodeId)>,
+    /// Is it a body that is finished?
+    pub closed: bool,
 }
 
 /// A graph under construction. Values of it are `Copy` handles with operators; mistakes are kept and reported by
@@ -67,7 +76,17 @@ pub(crate) struct Inner {
 /// ```
 #[derive(Default)]
 pub struct Graph {
-    pub(crate) inner: RefCell<Inner>,
+    pub(crate) inner: Rc<RefCell<Inner>>,
+    /// Of the body of an operator: the graph around it.
+    pub(crate) parent: Option<Box<Graph>>,
+    /// The bodies of its operators, which live as long as it does, so that their values are of the same kind.
+    bodies: OnceCell<Box<Bodies>>,
+}
+
+/// A list of graphs that only grows.
+struct Bodies {
+    body: Graph,
+    rest: OnceCell<Box<Bodies>>,
 }
 
 impl Graph {
@@ -83,11 +102,48 @@ impl Graph {
         g
     }
 
+    pub(crate) fn from_inner(inner: Inner) -> Graph {
+        Graph { inner: Rc::new(RefCell::new(inner)), ..Graph::default() }
+    }
+
+    /// The graph of the body of an operator. Values of this graph that are used in it become inputs of it.
+    pub(crate) fn body(&self) -> &Graph {
+        let inner = self.inner.borrow();
+        let body = Graph {
+            parent: Some(Box::new(self.handle())),
+            ..Graph::from_inner(Inner { seed: inner.seed, ..Inner::default() })
+        };
+        let mut end = &self.bodies;
+        while let Some(bodies) = end.get() {
+            end = &bodies.rest;
+        }
+        &end.get_or_init(|| Box::new(Bodies { body, rest: OnceCell::new() })).body
+    }
+
+    /// Another handle of the same graph.
+    fn handle(&self) -> Graph {
+        let parent = self.parent.as_ref().map(|p| Box::new(p.handle()));
+        Graph { inner: self.inner.clone(), parent, bodies: OnceCell::new() }
+    }
+
+    pub(crate) fn is(&self, other: &Graph) -> bool {
+        Rc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// The number of graphs around.
+    fn depth(&self) -> usize {
+        self.parent.as_ref().map_or(0, |p| 1 + p.depth())
+    }
+
     /// A named input.
     #[track_caller]
     pub fn input<'g>(&'g self, name: &str, dtype: DType, shape: impl Dims) -> Value<'g> {
         let Some(shape) = self.shape("input", shape) else { return self.spoiled() };
         let (ty, location) = (Type { dtype, shape }, Location::caller());
+        if self.parent.is_some() {
+            return self
+                .refuse(format!("input: `{name}` inside of a body; make it outside and use it there"));
+        }
         let mut inner = self.inner.borrow_mut();
         inner.graph.set_location(Some(location));
         let result = inner.graph.input(name, ty);
@@ -98,29 +154,39 @@ impl Graph {
     /// A named state that starts with a value and keeps it until [`Graph::set_next`].
     #[track_caller]
     pub fn state<'g>(&'g self, name: &str, start: &Tensor) -> Value<'g> {
-        let location = Location::caller();
-        let mut inner = self.inner.borrow_mut();
-        inner.graph.set_location(Some(location));
-        let name = inner.scoped(name);
-        let result = inner.graph.state(&name, start.ty());
-        if result.is_ok() {
-            inner.starts.push((name, start.clone()));
-        }
-        drop(inner);
-        self.keep(result.map_err(BuildError::from), location)
+        let name = self.outermost().inner.borrow().scoped(name);
+        self.declare(&name, start.ty(), |inner, name, _| inner.starts.push((name, start.clone())))
     }
 
     /// A parameter: a state that training changes. Its name is put behind the scopes around.
     #[track_caller]
     pub fn parameter<'g>(&'g self, name: &str, dtype: DType, shape: impl Dims, init: Init) -> Value<'g> {
         let Some(shape) = self.shape("parameter", shape) else { return self.spoiled() };
-        let (ty, location) = (Type { dtype, shape }, Location::caller());
+        let (name, ty) = (self.outermost().inner.borrow().scoped(name), Type { dtype, shape });
+        self.declare(&name, ty, |inner, name, node| {
+            inner.parameters.push(Parameter { name, node, ty, init, trainable: true });
+        })
+    }
+
+    /// A state of the outermost graph. `note` keeps what else there is to know of it.
+    #[track_caller]
+    fn declare<'g>(
+        &'g self,
+        name: &str,
+        ty: Type,
+        note: impl FnOnce(&mut Inner, String, NodeId),
+    ) -> Value<'g> {
+        let location = Location::caller();
+        if let Some(parent) = &self.parent {
+            let outside = parent.declare(name, ty, note);
+            let id = self.own(&[outside]).map(|ids| ids[0]);
+            return Value { graph: self, id };
+        }
         let mut inner = self.inner.borrow_mut();
         inner.graph.set_location(Some(location));
-        let name = inner.scoped(name);
-        let result = inner.graph.state(&name, ty);
+        let result = inner.graph.state(name, ty);
         if let Ok(node) = result {
-            inner.parameters.push(Parameter { name, node, ty, init, trainable: true });
+            note(&mut inner, name.to_owned(), node);
         }
         drop(inner);
         self.keep(result.map_err(BuildError::from), location)
@@ -173,13 +239,18 @@ impl Graph {
     pub fn scope<T>(&self, name: &str, f: impl FnOnce() -> T) -> T {
         self.push_scope(name, false);
         let result = f();
-        self.inner.borrow_mut().scope.pop();
+        self.pop_scope();
         result
+    }
+
+    /// Leaves a scope.
+    pub(crate) fn pop_scope(&self) {
+        self.outermost().inner.borrow_mut().scope.pop();
     }
 
     /// Enters a scope; layers are numbered from 0.
     pub(crate) fn push_scope(&self, name: &str, numbered: bool) -> String {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.outermost().inner.borrow_mut();
         let full = inner.scoped(name);
         let count = inner.counts.entry(full.clone()).or_default();
         let own = if *count > 0 || numbered { format!("{name}{count}") } else { name.to_owned() };
@@ -193,6 +264,10 @@ impl Graph {
     #[track_caller]
     pub fn output(&self, name: &str, value: Value<'_>) {
         let location = Location::caller();
+        if self.parent.is_some() {
+            self.refuse(format!("output: `{name}` inside of a body; return the value from it"));
+            return;
+        }
         let Some(id) = self.own(&[value]).map(|ids| ids[0]) else { return };
         let result = self.inner.borrow_mut().graph.set_output(name, id);
         if let Err(error) = result {
@@ -204,6 +279,10 @@ impl Graph {
     #[track_caller]
     pub fn set_next(&self, state: Value<'_>, next: Value<'_>) {
         let location = Location::caller();
+        if self.parent.is_some() || next.graph.parent.is_some() {
+            self.refuse("set_next: a state does not change inside of a body; carry its value".to_owned());
+            return;
+        }
         let Some([state, next]) = self.own(&[state, next]).and_then(|ids| <[NodeId; 2]>::try_from(ids).ok())
         else {
             return;
@@ -260,6 +339,11 @@ impl Graph {
     #[track_caller]
     pub(crate) fn apply<'g>(&'g self, what: &str, op: Op, inputs: &[Value<'g>]) -> Value<'g> {
         let location = Location::caller();
+        // What uses a value of a body belongs to it.
+        let innermost = inputs.iter().map(|v| v.graph).max_by_key(|g| g.depth());
+        if let Some(body) = innermost.filter(|g| g.depth() > self.depth()) {
+            return body.apply(what, op, inputs);
+        }
         let Some(ids) = self.own(inputs) else { return self.spoiled() };
         let mut inner = self.inner.borrow_mut();
         inner.graph.set_location(Some(location));
@@ -291,14 +375,44 @@ impl Graph {
         Value { graph: self, id }
     }
 
-    /// The nodes of values; none if one came of a mistake or, which is one, is of another graph.
+    /// The nodes of values; none if one came of a mistake or, which is one, is of another graph. Values of the graph around
+    /// become inputs of a body.
     #[track_caller]
-    fn own(&self, values: &[Value<'_>]) -> Option<Vec<NodeId>> {
-        if values.iter().any(|v| !std::ptr::eq(v.graph, self)) {
-            self.refuse("a value of another graph; build all of a model with one".to_owned());
+    pub(crate) fn own(&self, values: &[Value<'_>]) -> Option<Vec<NodeId>> {
+        if self.inner.borrow().closed {
+            self.outermost()
+                .refuse("a value of a body is used outside of it; return it from the body".to_owned());
             return None;
         }
-        values.iter().map(|v| v.id).collect()
+        // A loop, not a closure, which would hide the caller's line.
+        let mut ids = vec![];
+        for &value in values {
+            ids.push(self.own_one(value)?);
+        }
+        Some(ids)
+    }
+
+    #[track_caller]
+    fn own_one(&self, value: Value<'_>) -> Option<NodeId> {
+        if value.graph.is(self) {
+            return value.id;
+        }
+        let Some(parent) = self.parent.as_ref().filter(|_| !value.graph.inner.borrow().closed) else {
+            self.refuse("a value of another graph; build all of a model with one".to_owned());
+            return None;
+        };
+        let outside = parent.own_one(value)?;
+        if let Some(known) = self.inner.borrow().captured.iter().find(|c| c.0 == outside) {
+            return Some(known.1);
+        }
+        let ty = parent.inner.borrow().graph.ty(outside);
+        let id = self.body_input(Some(ty)).id?;
+        self.inner.borrow_mut().captured.push((outside, id));
+        Some(id)
+    }
+
+    fn outermost(&self) -> &Graph {
+        self.parent.as_ref().map_or(self, |p| p.outermost())
     }
 
     /// What is given as a shape, or none and the error kept.

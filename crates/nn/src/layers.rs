@@ -29,7 +29,7 @@ impl<'g> Value<'g> {
             y = y + g.parameter("bias", ty.dtype, [units], Init::Constant(0.0));
             parameters += units;
         }
-        g.inner.borrow_mut().scope.pop();
+        g.pop_scope();
         if let Some(node) = y.id {
             let layer = Layer { name, output: y.ty(), parameters, node };
             g.inner.borrow_mut().layers.push(layer);
@@ -94,7 +94,7 @@ impl<'g> Value<'g> {
         for _ in 1..pieces {
             best = best.maximum(self.dense(units));
         }
-        self.graph.inner.borrow_mut().scope.pop();
+        self.graph.pop_scope();
         best
     }
 

@@ -1,6 +1,6 @@
 //! What training is made of, before it is compiled.
 
-use std::{cell::RefCell, panic::Location};
+use std::panic::Location;
 
 use bespoke_compiler::{Config, compile};
 use bespoke_graph::{Graph as Ir, NodeId, Op};
@@ -39,7 +39,7 @@ impl<'g> Trainer<'g> {
         let graph = self.loss.graph;
         if name == "loss" || self.metrics.iter().any(|m| m.0 == name) {
             graph.refuse(format!("metric: there is a metric `{name}` already"));
-        } else if !std::ptr::eq(graph, value.graph) {
+        } else if !graph.is(value.graph) {
             graph.refuse(format!("metric: `{name}` is a value of another graph than the loss"));
         } else {
             self.metrics.push((name.to_owned(), value));
@@ -85,7 +85,7 @@ impl<'g> Trainer<'g> {
     fn updated(&self) -> Result<Graph, BuildError> {
         let model = self.loss.graph;
         model.finish()?;
-        let copy = Graph { inner: RefCell::new(model.inner.borrow().clone()) };
+        let copy = Graph::from_inner(model.inner.borrow().clone());
         copy.inner.borrow_mut().scope.clear();
         let appended = optimizer::append(&copy, Value { graph: &copy, id: self.loss.id }, &*self.optimizer);
         appended.map_err(|error| BuildError { location: Some(self.location), ..error })?;
