@@ -3,6 +3,7 @@
 mod columns;
 mod extremes;
 mod laws;
+mod lstm;
 mod random;
 mod regressions;
 mod samples;

@@ -148,7 +148,12 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
         }
     }
     let mut root = vec![false; graph.len()];
-    graph.roots().for_each(|r| root[r.index()] = true);
+    graph.outputs().iter().for_each(|o| root[scan::stored(graph, o.1).index()] = true);
+    graph.states().iter().filter_map(|s| s.next).for_each(|n| root[n.index()] = true);
+    // A loop reads buffers.
+    for id in graph.ids().filter(|id| live[id.index()] && scan::of(graph, *id).is_some()) {
+        graph.node(id).inputs.iter().for_each(|&i| root[scan::unreshaped(graph, i).index()] = true);
+    }
     let mut materialised = vec![false; graph.len()];
     let mut ends = vec![false; graph.len()];
     let mut cost = vec![1.0; graph.len()]; // a load
@@ -172,7 +177,6 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
         let in_loop = |id: NodeId| scan::of(graph, id).is_some();
         materialised[id.index()] = root[id.index()]
             || in_loop(id)
-            || users.iter().any(|&u| in_loop(u))
             || !scalar_constant
                 && (images[id.index()]
                     || is_reduction(&node.op) && cost[id.index()] > CHEAP

@@ -110,8 +110,9 @@ impl<'a> Plan<'a> {
         for (name, id) in self.graph.outputs() {
             let buffer = self.buffer(name, self.graph.ty(*id), Place::Output);
             self.program.outputs.push((name.clone(), buffer));
-            self.write.entry(*id).or_default().push(buffer);
-            self.read.entry(*id).or_insert(buffer);
+            let id = scan::stored(self.graph, *id);
+            self.write.entry(id).or_default().push(buffer);
+            self.read.entry(id).or_insert(buffer);
         }
         for (i, state) in self.graph.states().iter().enumerate() {
             let Some(next) = state.next else { continue };
@@ -183,7 +184,8 @@ impl<'a> Plan<'a> {
         let used: Vec<usize> = (0..scan.body.outputs().len()).filter(|&i| node_of(i).is_some()).collect();
         let body = scan::body(scan, &used)?;
         let name = self.name(group);
-        let operands = self.graph.node(group.nodes[0]).inputs.clone();
+        let operands = self.graph.node(group.nodes[0]).inputs.iter();
+        let operands: Vec<NodeId> = operands.map(|&i| scan::unreshaped(self.graph, i)).collect();
         let targets: Vec<Option<BufferIndex>> =
             (0..scan.body.outputs().len()).map(|i| node_of(i).map(|id| self.write[&id][0])).collect();
         let slot = |buffer: BufferIndex, inner: BufferIndex, is_stepped: bool| Slot {
@@ -201,7 +203,7 @@ impl<'a> Plan<'a> {
             body.outputs.iter().zip(outer).map(|(inner, outer)| slot(outer, inner.1, true)).collect();
         let carries = (0..scan.carried)
             .map(|i| {
-                let ty = self.graph.ty(operands[i]);
+                let ty = body.buffers[body.states[i].buffer].ty;
                 let start = self.read[&operands[i]];
                 let buffer = targets[i].unwrap_or_else(|| self.buffer("", ty, Place::Arena(0)));
                 Carry { start, buffer }

@@ -12,6 +12,20 @@ pub fn of(graph: &Graph, id: NodeId) -> Option<&Scan> {
     }
 }
 
+/// The value whose memory holds this one: reshaping moves nothing.
+pub fn unreshaped(graph: &Graph, id: NodeId) -> NodeId {
+    match &graph.node(id).op {
+        Op::Reshape(_) => unreshaped(graph, graph.node(id).inputs[0]),
+        _ => id,
+    }
+}
+
+/// The value that an output is stored as: a result of a scan under another shape is the result itself.
+pub fn stored(graph: &Graph, output: NodeId) -> NodeId {
+    let id = unreshaped(graph, output);
+    if of(graph, id).is_some() { id } else { output }
+}
+
 /// The program of one step that gives the results `used`: carried values are its states, what the step gives its outputs.
 pub fn body(scan: &Scan, used: &[usize]) -> Result<Program, LowerError> {
     let body = &scan.body;
@@ -62,7 +76,7 @@ pub fn store_scalars(graph: Graph) -> Graph {
         let mut inputs = inputs.to_vec();
         if of(&graph, id).is_some() {
             for input in &mut inputs {
-                if is_scalar(copy, *input) {
+                if is_scalar(copy, unreshaped(copy, *input)) {
                     *input = copy.must(op::StopGradient, &[*input]);
                 }
             }

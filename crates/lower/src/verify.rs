@@ -104,7 +104,8 @@ fn verify_loop(program: &Program, scan: &Loop, written: &[bool], violations: &mu
     for (state, carry) in body.states.iter().zip(&scan.carries) {
         let inner = body.buffers[state.buffer].ty;
         for buffer in [carry.start, carry.buffer] {
-            if program.buffers[buffer].ty != inner {
+            let outer = program.buffers[buffer].ty;
+            if outer.dtype != inner.dtype || outer.elements() != inner.elements() {
                 violations.push(format!("{name}: {:?} is {inner}, @{buffer} is not", state.name));
             }
         }
