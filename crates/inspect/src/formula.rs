@@ -178,6 +178,7 @@ impl Printer<'_> {
             Op::Gather(_) => {
                 (format!("{}[{}]", operand(0, Level::Atom), operand(1, Level::Sum)), Level::Atom)
             }
+            Op::Scan(scan) => (format!("{}[{}]", call("scan").0, scan.result), Level::Atom),
             op => call(op.name()),
         }
     }
