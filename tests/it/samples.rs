@@ -36,6 +36,7 @@ pub fn samples() -> Vec<Sample> {
     s.convolutions();
     s.picks();
     s.scans();
+    s.narrow_scans();
     s.customs();
     s.0
 }
@@ -87,6 +88,28 @@ impl Samples {
         let y = graph.must(op, inputs);
         graph.set_output("y", y).expect("it is the first");
         self.0.push(Sample { operator, graph, range });
+    }
+
+    /// Loops whose slices are no whole vectors: a step must not write to its neighbours.
+    fn narrow_scans(&mut self) {
+        for (dtype, n) in [(DType::F32, 5), (DType::F64, 3), (DType::F32, 18), (DType::I32, 7)] {
+            for reverse in [false, true] {
+                let mut body = Graph::new();
+                let x = body.input("x", ty(dtype, &[n])).expect("first");
+                let double = body.plus(x, x);
+                body.set_output("y", double).expect("first");
+                let scan = Scan {
+                    body: Body::new(body),
+                    length: 4,
+                    carried: 0,
+                    stepped: 1,
+                    reverse,
+                    recompute: false,
+                    result: 0,
+                };
+                self.add(scan, &[ty(dtype, &[4, n])]);
+            }
+        }
     }
 
     /// Loops of which all results are used, in both directions, of no step, one, and several.
