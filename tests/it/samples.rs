@@ -96,8 +96,10 @@ impl Samples {
             for reverse in [false, true] {
                 let mut body = Graph::new();
                 let x = body.input("x", ty(dtype, &[n])).expect("first");
-                let double = body.plus(x, x);
-                body.set_output("y", double).expect("first");
+                // Not of slices alone: those behind the end would give the neighbour's own value.
+                let same = body.input("same", ty(dtype, &[n])).expect("second");
+                let sum = body.plus(x, same);
+                body.set_output("y", sum).expect("first");
                 let scan = Scan {
                     body: Body::new(body),
                     length: 4,
@@ -107,7 +109,7 @@ impl Samples {
                     recompute: false,
                     result: 0,
                 };
-                self.add(scan, &[ty(dtype, &[4, n])]);
+                self.add(scan, &[ty(dtype, &[4, n]), ty(dtype, &[n])]);
             }
         }
     }
