@@ -1,6 +1,7 @@
 //! The language that models are written in: values with operators, layers, losses, optimisers, and the training loop.
 
 mod checkpoint;
+mod custom;
 mod dims;
 mod error;
 mod feed;
@@ -24,6 +25,7 @@ mod training;
 mod value;
 
 pub use bespoke_tensor::DType::{self, Bool, F32, F64, I32, I64, U8, U32};
+pub use custom::Custom;
 pub use dims::Dims;
 pub use error::{BuildError, TrainError};
 pub use graph::{Graph, Layer, Parameter};
