@@ -50,12 +50,14 @@ pub fn vjp(
         return Err(GradError::NotFloat(id, graph.ty(id)));
     }
     let found = self::cotangents(graph, cotangents, wrt)?;
-    let unreachable = |id: NodeId| {
-        let named = graph.states().iter().find(|s| s.node == id).map(|s| format!("state `{}`", s.name));
-        let named = named.or_else(|| graph.inputs().find(|i| i.1 == id).map(|i| format!("input `{}`", i.0)));
-        GradError::Unreachable(id, named.unwrap_or_else(|| graph.node(id).op.name().to_owned()))
-    };
-    wrt.iter().zip(found).map(|(&id, cotangent)| cotangent.ok_or_else(|| unreachable(id))).collect()
+    wrt.iter().zip(found).map(|(&id, cotangent)| cotangent.ok_or_else(|| unreachable(graph, id))).collect()
+}
+
+/// Nothing to differentiate leads from the value to this node.
+pub fn unreachable(graph: &Graph, id: NodeId) -> GradError {
+    let named = graph.states().iter().find(|s| s.node == id).map(|s| format!("state `{}`", s.name));
+    let named = named.or_else(|| graph.inputs().find(|i| i.1 == id).map(|i| format!("input `{}`", i.0)));
+    GradError::Unreachable(id, named.unwrap_or_else(|| graph.node(id).op.name().to_owned()))
 }
 
 /// The cotangents of `wrt`, all of floats, given those of values of their types; `None` where it is zero everywhere.

@@ -293,23 +293,6 @@ impl Graph {
         }
     }
 
-    /// The gradients of a scalar with respect to values.
-    #[track_caller]
-    pub fn grad<'g>(&'g self, loss: Value<'g>, wrt: &[Value<'g>]) -> Vec<Value<'g>> {
-        let location = Location::caller();
-        let poisoned = || wrt.iter().map(|_| self.spoiled()).collect();
-        let (Some(of), Some(ids)) = (self.own(&[loss]), self.own(wrt)) else { return poisoned() };
-        let loss = of[0];
-        let result = bespoke_autodiff::grad(&mut self.inner.borrow_mut().graph, loss, &ids);
-        match result {
-            Ok(gradients) => gradients.into_iter().map(|id| Value { graph: self, id: Some(id) }).collect(),
-            Err(error) => {
-                self.fail(BuildError::new(location, error.to_string()));
-                poisoned()
-            }
-        }
-    }
-
     /// The graph in the compiler's form.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod custom;
+mod derivatives;
 mod dims;
 mod error;
 mod feed;
