@@ -1,6 +1,6 @@
 //! Derivatives of higher order, compiled.
 
-use bespoke_nn::{F64, Graph};
+use bespoke::prelude::{F64, Graph};
 
 use crate::columns::{agree, optimized_agrees, passes};
 
