@@ -37,6 +37,7 @@ pub fn samples() -> Vec<Sample> {
     s.picks();
     s.scans();
     s.narrow_scans();
+    s.nested_scan();
     s.customs();
     s.0
 }
@@ -112,6 +113,30 @@ impl Samples {
                 self.add(scan, &[ty(dtype, &[4, n]), ty(dtype, &[n])]);
             }
         }
+    }
+
+    /// A loop whose carried value is a slice of the loop around it.
+    fn nested_scan(&mut self) {
+        let narrow = ty(DType::F32, &[13]);
+        let mut inner = Graph::new();
+        let x = inner.input("x", narrow).expect("first");
+        let next = inner.unary(Unary::Softplus, x);
+        inner.set_output("x", next).expect("first");
+        let scan = |body: Graph, length: usize, result: usize| Scan {
+            body: Body::new(body),
+            length,
+            carried: 1,
+            stepped: 0,
+            reverse: true,
+            recompute: false,
+            result,
+        };
+        let mut outer = Graph::new();
+        let x = outer.input("x", narrow).expect("first");
+        let y = outer.must(scan(inner, 2, 0), &[x]);
+        outer.set_output("x", y).expect("first");
+        outer.set_output("y", y).expect("second");
+        self.add(scan(outer, 3, 1), &[narrow]);
     }
 
     /// Loops of which all results are used, in both directions, of no step, one, and several.

@@ -107,6 +107,14 @@ pub struct Loop {
 }
 
 impl Loop {
+    /// Buffers of the body that lie in buffers around it, and those.
+    pub fn buffers(&self) -> Vec<(BufferIndex, BufferIndex)> {
+        let inputs = self.body.inputs.iter().zip(&self.inputs).map(|(i, slot)| (i.1, slot.buffer));
+        let carries = self.body.states.iter().zip(&self.carries).map(|(s, carry)| (s.buffer, carry.buffer));
+        let outputs = self.body.outputs.iter().zip(&self.outputs).map(|(o, slot)| (o.1, slot.buffer));
+        inputs.chain(carries).chain(outputs).collect()
+    }
+
     /// The buffers that it writes.
     fn written(&self) -> Vec<BufferIndex> {
         let carries = self.carries.iter().map(|c| c.buffer);

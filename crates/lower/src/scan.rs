@@ -2,7 +2,7 @@
 
 use bespoke_graph::{Graph, NodeId, Op, op, op::Scan};
 
-use crate::{LowerError, Program, plan};
+use crate::{LowerError, Program, Work, plan};
 
 /// The scan of a node.
 pub fn of(graph: &Graph, id: NodeId) -> Option<&Scan> {
@@ -60,7 +60,19 @@ pub fn body(scan: &Scan, used: &[usize]) -> Result<Program, LowerError> {
         // A piece of whole cache lines is as good as a buffer of its own.
         program.buffers[buffer].sliced = !program.buffers[buffer].ty.bytes().is_multiple_of(64);
     }
+    hand_down(&mut program);
     Ok(program)
+}
+
+/// Marks what loops within use of pieces as pieces.
+fn hand_down(program: &mut Program) {
+    for launch in &mut program.launches {
+        let Work::Loop(scan) = &mut launch.work else { continue };
+        for (inner, outer) in scan.buffers() {
+            scan.body.buffers[inner].sliced |= program.buffers[outer].sliced;
+        }
+        hand_down(&mut scan.body);
+    }
 }
 
 /// The graph in which scalar constants that scans use are values that a kernel writes: scans read buffers.

@@ -110,6 +110,11 @@ fn verify_loop(program: &Program, scan: &Loop, written: &[bool], violations: &mu
             }
         }
     }
+    for (inner, outer) in scan.buffers() {
+        if program.buffers[outer].sliced && !body.buffers[inner].sliced {
+            violations.push(format!("{name}: @{outer} is a piece, but not marked so inside"));
+        }
+    }
     for buffer in scan.inputs.iter().map(|i| i.buffer).chain(scan.carries.iter().map(|c| c.start)) {
         if !written[buffer] {
             violations.push(format!("{name}: reads @{buffer} before it is written"));

@@ -112,7 +112,10 @@ impl<'a> Memory<'a> {
                 self.arena[*offset..][..value.bytes().len()].copy_from_slice(value.bytes());
             }
             Place::Arena(_) => {}
-            _ => _ = self.own.insert(buffer, value.clone()),
+            _ => {
+                let shape = self.program.buffers[buffer].ty.shape;
+                _ = self.own.insert(buffer, value.reshape(shape).expect("as many elements"));
+            }
         }
     }
 
@@ -121,7 +124,9 @@ impl<'a> Memory<'a> {
         let body = &scan.body;
         let mut carried: BTreeMap<String, Tensor> = BTreeMap::new();
         for (state, carry) in body.states.iter().zip(&scan.carries) {
-            carried.insert(state.name.clone(), self.read(carry.start));
+            let shape = body.buffers[state.buffer].ty.shape;
+            let start = self.read(carry.start).reshape(shape).map_err(|e| format!("{}: {e}", scan.name))?;
+            carried.insert(state.name.clone(), start);
         }
         for step in 0..scan.length {
             let step = if scan.reverse { scan.length - 1 - step } else { step };
