@@ -2,6 +2,7 @@
 
 mod disassemble;
 mod error;
+mod gather;
 #[allow(unsafe_code)] // owns executable memory; every block says why it may
 mod module;
 mod program;
@@ -11,5 +12,5 @@ mod translate;
 mod vector;
 
 pub use error::CodegenError;
-pub use module::{FunctionId, KernelFn, Module, ModuleBuilder, RANGE_ALIGNMENT, TileFn};
+pub use module::{FunctionId, GatherFn, KernelFn, Module, ModuleBuilder, RANGE_ALIGNMENT, TileFn};
 pub use program::{LaunchCode, ProgramCode, generate};

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt};
 
 use bespoke_loops::{FunctionCode, Kernel, verify};
-use bespoke_lower::Tile;
+use bespoke_lower::{Side, Tile};
 use cranelift_codegen::{
     Context, FinalizedMachReloc, FinalizedRelocTarget,
     control::ControlPlane,
@@ -19,13 +19,26 @@ use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module as _, ModuleReloc, default_libcall_names};
 use rayon::prelude::*;
 
-use crate::{CodegenError, disassemble, tile, translate};
+use crate::{CodegenError, disassemble, gather, tile, translate};
 
 /// A loop kernel's code: the addresses of its buffers, and the piece of its range to run.
 pub type KernelFn = unsafe extern "C" fn(args: *const *mut u8, begin: i64, end: i64);
 
 /// A register tile's code: panels a and b, steps k, the result and its row's length in elements.
 pub type TileFn = unsafe extern "C" fn(a: *const u8, b: *const u8, k: i64, c: *mut u8, ldc: i64);
+
+/// The code of a register tile that gathers one operand: as [`TileFn`]; then the byte offsets of the terms and (for rows) of the
+/// rows, and whether to add to what is in c.
+pub type GatherFn = unsafe extern "C" fn(
+    a: *const u8,
+    b: *const u8,
+    k: i64,
+    c: *mut u8,
+    ldc: i64,
+    terms: *const i64,
+    rows: *const i64,
+    add: i64,
+);
 
 /// Pieces of an outermost vector loop must begin at multiples of this many iterations.
 pub const RANGE_ALIGNMENT: i64 = 64;
@@ -39,6 +52,7 @@ enum Source<'a> {
     /// A loop kernel, and whether all its buffers are padded.
     Kernel(&'a Kernel, bool),
     Tile(Tile),
+    Gather(Tile, Side),
 }
 
 /// Collects functions. Equal kernels and equal tiles become one function.
@@ -46,7 +60,7 @@ enum Source<'a> {
 pub struct ModuleBuilder<'a> {
     sources: Vec<(String, Source<'a>)>,
     texts: HashMap<(String, bool), FunctionId>,
-    tiles: HashMap<Tile, FunctionId>,
+    tiles: HashMap<(Tile, Option<Side>), FunctionId>,
     invalid: Vec<String>,
 }
 
@@ -88,9 +102,20 @@ impl<'a> ModuleBuilder<'a> {
     /// Adds a register tile.
     pub fn add_tile(&mut self, tile: Tile) -> FunctionId {
         let next = FunctionId(self.sources.len());
-        let id = *self.tiles.entry(tile).or_insert(next);
+        let id = *self.tiles.entry((tile, None)).or_insert(next);
         if id == next {
             self.sources.push((format!("tile_{}_{}x{}", tile.dtype, tile.mr, tile.nr), Source::Tile(tile)));
+        }
+        id
+    }
+
+    /// Adds a register tile that gathers one operand.
+    pub fn add_gather(&mut self, tile: Tile, side: Side) -> FunctionId {
+        let next = FunctionId(self.sources.len());
+        let id = *self.tiles.entry((tile, Some(side))).or_insert(next);
+        if id == next {
+            let name = format!("tile_{}_{}x{}_{side}", tile.dtype, tile.mr, tile.nr);
+            self.sources.push((name, Source::Gather(tile, side)));
         }
         id
     }
@@ -117,7 +142,11 @@ impl<'a> ModuleBuilder<'a> {
             .map_init(
                 || (Context::new(), FunctionBuilderContext::new()),
                 |(context, builder), (name, source)| {
-                    let isa = if matches!(source, Source::Tile(_)) { &plain } else { &optimised };
+                    let isa = if matches!(source, Source::Tile(_) | Source::Gather(..)) {
+                        &plain
+                    } else {
+                        &optimised
+                    };
                     compile(name, source, isa, context, builder, keep_text)
                 },
             )
@@ -177,6 +206,7 @@ fn compile(
     let arguments = match source {
         Source::Kernel(..) => 3,
         Source::Tile(_) => 5,
+        Source::Gather(..) => 8,
     };
     let mut signature = Signature::new(CallConv::triple_default(isa.triple()));
     signature.params = vec![AbiParam::new(types::I64); arguments];
@@ -212,6 +242,7 @@ fn compile(
             })
         }
         Source::Tile(tile) => tile::emit(*tile, &mut builder),
+        Source::Gather(tile, side) => gather::emit(*tile, *side, &mut builder),
     }
     builder.finalize(isa.frontend_config());
     let clif = keep_text.then(|| context.func.display().to_string());
@@ -337,6 +368,13 @@ impl Module {
     pub fn tile(&self, id: FunctionId) -> TileFn {
         // SAFETY: the address is that of a function with this signature (`compile`).
         unsafe { std::mem::transmute::<*const u8, TileFn>(self.functions[id.0].address) }
+    }
+
+    /// The code of a register tile that gathers one operand. It may be called while the module lives, with whole panels and
+    /// offsets that stay within the other operand.
+    pub fn gather(&self, id: FunctionId) -> GatherFn {
+        // SAFETY: the address is that of a function with this signature (`compile`).
+        unsafe { std::mem::transmute::<*const u8, GatherFn>(self.functions[id.0].address) }
     }
 
     /// The bytes of all functions.

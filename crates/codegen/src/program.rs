@@ -49,7 +49,10 @@ fn launches<'a>(program: &'a Program, builder: &mut ModuleBuilder<'a>) -> Vec<La
         code.push(match &launch.work {
             Work::Loops(k) => LaunchCode::Loops(add(builder, k, sliced)),
             Work::Contraction(c) => LaunchCode::Contraction {
-                tile: builder.add_tile(c.tile),
+                tile: match &c.gathered {
+                    Some(gathered) => builder.add_gather(c.tile, gathered.side),
+                    None => builder.add_tile(c.tile),
+                },
                 pack: match &c.b {
                     Panels::Packed(pack, args) => {
                         Some(add(builder, pack, args.iter().any(|&a| program.buffers[a].sliced)))

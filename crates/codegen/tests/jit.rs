@@ -417,3 +417,50 @@ fn tiles() {
         }
     }
 }
+
+/// Tiles that gather rows or columns against plain sums, from the start and going on.
+#[test]
+fn gathering_tiles() {
+    use bespoke_lower::{Side, Tile};
+    let cases =
+        [(DType::F32, 5, 8), (DType::F32, 8, 4), (DType::F32, 2, 16), (DType::F64, 3, 6), (DType::F64, 6, 4)];
+    for ((dtype, mr, nr), side) in cases.into_iter().flat_map(|c| [(c, Side::Rows), (c, Side::Columns)]) {
+        let mut builder = ModuleBuilder::new();
+        let id = builder.add_gather(Tile { dtype, mr, nr }, side);
+        let module = builder.finish(false).unwrap();
+        for (k, add) in [(0usize, false), (1, true), (4, false), (7, true), (31, false)] {
+            let whole =
+                |n, m: i64| Tensor::from_fn(Type::new(dtype, [n]), |i| Scalar::I64(i as i64 * m % 7 - 3));
+            let (panel, image, ldc) = (whole(k * mr.max(nr), 5), whole(400, 3), nr + 3);
+            let size = dtype.size();
+            let (terms, rows): (Vec<usize>, Vec<usize>) =
+                ((0..k).map(|k| k * 37 % 200).collect(), (0..mr).map(|i| i * 23).collect());
+            let bytes = |v: &[usize]| v.iter().map(|&o| (o * size) as i64).collect::<Vec<_>>();
+            let mut c = Tensor::full([mr * ldc], Scalar::from_f64(dtype, 9.0));
+            let (a, b) = if side == Side::Rows { (&image, &panel) } else { (&panel, &image) };
+            let (t, r) = (bytes(&terms), bytes(&rows));
+            // SAFETY: the panel is whole, all offsets lie within the image, and c has room for mr rows.
+            unsafe {
+                module.gather(id)(
+                    a.as_ptr(),
+                    b.as_ptr(),
+                    k as i64,
+                    c.as_mut_ptr(),
+                    ldc as i64,
+                    t.as_ptr(),
+                    r.as_ptr(),
+                    i64::from(add),
+                );
+            }
+            for (i, j) in (0..mr).flat_map(|i| (0..ldc).map(move |j| (i, j))) {
+                let term = |k: usize| match side {
+                    Side::Rows => image.get(rows[i] + terms[k]).to_f64() * panel.get(k * nr + j).to_f64(),
+                    Side::Columns => panel.get(k * mr + i).to_f64() * image.get(terms[k] + j).to_f64(),
+                };
+                let sum = || (0..k).map(term).sum::<f64>() + if add { 9.0 } else { 0.0 };
+                let expected = if j < nr { sum() } else { 9.0 };
+                assert_eq!(c.get(i * ldc + j).to_f64(), expected, "{dtype} {side} k={k} [{i},{j}]");
+            }
+        }
+    }
+}

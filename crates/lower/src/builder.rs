@@ -45,8 +45,8 @@ pub struct Builder<'a> {
     blocks: Vec<Vec<Stmt>>,
     /// Materialised values that this kernel computes: defined rather than loaded.
     own: Vec<NodeId>,
-    /// The value that is read from scratch: a contraction's product; are its first two dimensions exchanged there?
-    product: Option<(NodeId, BufferId, bool)>,
+    /// The value that is read from scratch: a contraction's product; and the order of its dimensions there.
+    product: Option<(NodeId, BufferId, Vec<usize>)>,
     /// What elements are, as far as each block knows: an inner block's values may read what only its loop has.
     memos: Vec<FxHashMap<(NodeId, Vec<ExprId>), ExprId>>,
 }
@@ -66,8 +66,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Makes the value of a contraction the kernel's first buffer, in which its first two dimensions may be exchanged.
-    pub fn read_product(&mut self, node: NodeId, swapped: bool) {
+    /// Makes the value of a contraction the kernel's first buffer, in which its dimensions lie in this order.
+    pub fn read_product(&mut self, node: NodeId, order: Vec<usize>) {
         let ty = self.values.graph.ty(node);
         let id = self.argument(Argument {
             buffer: None,
@@ -75,7 +75,7 @@ impl<'a> Builder<'a> {
             elements: ty.elements(),
             access: Access::Read,
         });
-        self.product = Some((node, id, swapped));
+        self.product = Some((node, id, order));
     }
 
     /// Makes scratch memory the kernel's first buffer, to be written.
@@ -135,14 +135,11 @@ impl<'a> Builder<'a> {
         }
         let graph = self.values.graph;
         let ty = graph.ty(node);
-        let e = if let Some((product, buffer, swapped)) = self.product.filter(|p| p.0 == node) {
-            let (mut dims, mut index) = (graph.ty(product).shape.to_vec(), index.to_vec());
-            if swapped {
-                dims.swap(0, 1);
-                index.swap(0, 1);
-            }
+        let e = if let Some((_, buffer, order)) = self.product.as_ref().filter(|p| p.0 == node) {
+            let (dims, index): (Vec<usize>, Vec<ExprId>) =
+                order.iter().map(|&d| (ty.shape[d], index[d])).unzip();
             let flat = self.exprs.flatten(&dims, &index);
-            self.exprs.load(buffer, flat)
+            self.exprs.load(*buffer, flat)
         } else if is_source(graph, node)
             || self.values.materialised[node.index()] && !self.own.contains(&node)
         {

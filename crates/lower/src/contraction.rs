@@ -3,6 +3,8 @@
 //! A and B are definitions: loop kernels pack them into panels, whatever they are fused with. What follows the product
 //! (its epilogue) is a loop kernel over rows of the result.
 
+use std::fmt;
+
 use bespoke_graph::{Graph, NodeId, Op};
 use bespoke_loops::Kernel;
 use bespoke_tensor::DType;
@@ -51,6 +53,35 @@ pub enum Panels {
     Packed(Box<Kernel>, Vec<BufferIndex>),
 }
 
+/// The rows or columns of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Of A.
+    Rows,
+    /// Of B.
+    Columns,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Side::Rows { "rows" } else { "columns" })
+    }
+}
+
+/// An operand that is not packed, but read where it lies: the element of a row (or column) and term is `starts + terms` from
+/// where that of the product begins, the other columns of a panel after it. All in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gathered {
+    /// A or B.
+    pub side: Side,
+    /// From one product's operand to the next one's.
+    pub batch: i64,
+    /// Of each row, a whole number of panels; or of the first column of each panel.
+    pub starts: Vec<i64>,
+    /// Of each of the k terms.
+    pub terms: Vec<i64>,
+}
+
 /// One launch: the tile over all panels, then the epilogue over the rows.
 #[derive(Clone, Debug)]
 pub struct Contraction {
@@ -68,25 +99,12 @@ pub struct Contraction {
     pub a_batch: usize,
     /// B in panels `[batch][panels of B][k][nr]`: see [`Contraction::columns`].
     pub b: Panels,
+    /// If A or B is no panels but a tensor from which they are gathered: how.
+    pub gathered: Option<Gathered>,
     /// Where the product goes if there is no epilogue.
     pub out: Option<BufferIndex>,
     /// Runs over rows `b·m + i` of the product, which is its first buffer.
     pub epilogue: Option<Box<Kernel>>,
-}
-
-impl Contraction {
-    /// The number of panels of B of one product.
-    pub fn column_panels(&self) -> usize {
-        self.extents.n / self.run * self.run.div_ceil(self.tile.nr)
-    }
-
-    /// The first column of a panel of B, and how many it holds that exist. The last panel of a run overlaps the one before,
-    /// or is padded with any values if it is the only one.
-    pub fn columns(&self, panel: usize) -> (usize, usize) {
-        let (run, nr) = (self.run, self.tile.nr);
-        let blocks = run.div_ceil(nr);
-        (panel / blocks * run + (panel % blocks * nr).min(run.saturating_sub(nr)), nr.min(run))
-    }
 }
 
 /// How a node becomes a contraction.
@@ -100,9 +118,68 @@ pub struct Form {
     pub run: usize,
     /// See [`Contraction::a_batch`].
     pub a_batch: usize,
-    /// Is the product's layout the value's with its first two dimensions exchanged (of a convolution whose images are
-    /// columns)?
-    pub swapped: bool,
+    /// What is gathered rather than packed.
+    pub gather: Option<Side>,
+    /// How the product lies.
+    pub layout: Layout,
+}
+
+impl Form {
+    /// The number of panels of B of one product.
+    pub fn column_panels(&self) -> usize {
+        column_panels(&self.extents, self.run, self.tile)
+    }
+
+    /// See [`Contraction::columns`].
+    pub fn columns(&self, panel: usize) -> (usize, usize) {
+        columns(self.run, self.tile, panel)
+    }
+}
+
+impl Contraction {
+    /// The number of panels of B of one product.
+    pub fn column_panels(&self) -> usize {
+        column_panels(&self.extents, self.run, self.tile)
+    }
+
+    /// The first column of a panel of B, and how many it holds that exist. The last panel of a run overlaps the one before,
+    /// or is padded with any values if it is the only one.
+    pub fn columns(&self, panel: usize) -> (usize, usize) {
+        columns(self.run, self.tile, panel)
+    }
+}
+
+fn column_panels(extents: &Extents, run: usize, tile: Tile) -> usize {
+    extents.n / run * run.div_ceil(tile.nr)
+}
+
+fn columns(run: usize, tile: Tile, panel: usize) -> (usize, usize) {
+    let blocks = run.div_ceil(tile.nr);
+    (panel / blocks * run + (panel % blocks * tile.nr).min(run.saturating_sub(tile.nr)), tile.nr.min(run))
+}
+
+/// The order of the value's dimensions in the product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Its own: the product can be the value.
+    Same,
+    /// The first two exchanged: images are columns.
+    FeaturesFirst,
+    /// The second behind all others: features are columns.
+    FeaturesLast,
+}
+
+impl Layout {
+    /// The value's dimensions in the product's order.
+    pub fn order(self, rank: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..rank).collect();
+        match self {
+            Layout::Same => {}
+            Layout::FeaturesFirst => order.swap(0, 1),
+            Layout::FeaturesLast => order[1..].rotate_left(1),
+        }
+        order
+    }
 }
 
 /// Below this many multiply-adds packing does not pay.
@@ -127,5 +204,5 @@ pub fn form_of(graph: &Graph, id: NodeId) -> Option<Form> {
     let Extents { batch, m, n, k } = extents;
     let tile = Tile::of(node.ty.dtype);
     (node.ty.dtype.is_float() && m >= 4 && n >= 4 && k >= 2 && batch > 0 && m * n * k >= SMALL)
-        .then_some(Form { extents, tile, run: n, a_batch: batch, swapped: false })
+        .then_some(Form { extents, tile, run: n, a_batch: batch, gather: None, layout: Layout::Same })
 }

@@ -13,7 +13,7 @@ use bespoke_tensor::{DType, Shape};
 
 use crate::{
     builder::Builder,
-    contraction::{Extents, Form, Tile},
+    contraction::{Extents, Form, Gathered, Layout, Side, Tile},
 };
 
 /// Nanoseconds of a multiply-add of a full tile, of an element packed from a run, and of one packed by itself.
@@ -23,6 +23,8 @@ const PACK_SINGLE: f64 = 0.8;
 /// Nanoseconds of a multiply-add in a loop nest, along runs and one by one.
 const NEST_RUN: f64 = 0.4;
 const NEST_SINGLE: f64 = 1.5;
+/// Nanoseconds to move an element of a product that does not lie as the value does.
+const STORE: f64 = 1.0;
 /// Multiply-adds from which it may pay.
 const SMALL: usize = 4096;
 /// Images from which each is packed by the thread that multiplies it, just before.
@@ -121,7 +123,7 @@ pub fn images(graph: &Graph, live: &[bool]) -> Vec<bool> {
     read
 }
 
-/// How the convolution becomes a contraction, if it pays.
+/// How the convolution becomes a contraction, if it pays: the fastest by estimate.
 pub fn form_of(graph: &Graph, id: NodeId, convolution: &Convolution) -> Option<Form> {
     let node = graph.node(id);
     let (x, kernel, out) = (graph.ty(node.inputs[0]).shape, graph.ty(node.inputs[1]).shape, node.ty.shape);
@@ -130,37 +132,112 @@ pub fn form_of(graph: &Graph, id: NodeId, convolution: &Convolution) -> Option<F
         return None;
     }
     let (images, groups) = (x[0], convolution.groups);
-    let (m, k): (usize, usize) = (kernel[0] / groups, kernel[1..].iter().product());
+    let (features, k): (usize, usize) = (kernel[0] / groups, kernel[1..].iter().product());
     let positions: usize = out[2..].iter().product();
     let macs = images * kernel[0] * positions * k;
-    if k < 2 || m < 2 || macs < SMALL {
+    if k < 2 || features < 2 || macs < SMALL {
         return None;
     }
-    let innermost = out.rank() - 1;
-    let contiguous = convolution.stride[innermost - 2] == 1;
-    let nest = if contiguous && out[innermost] >= 4 { NEST_RUN } else { NEST_SINGLE } * macs as f64;
+    let last = out.rank() - 1;
+    let contiguous = convolution.stride[last - 2] == 1;
+    let nest = if contiguous && out[last] >= 4 { NEST_RUN } else { NEST_SINGLE } * macs as f64;
     let lanes = if node.ty.dtype == DType::F64 { 2 } else { 4 };
-    let mut best: (f64, Option<Form>) = (nest, None);
     let run: usize = out[run_start(convolution, x, out)..].iter().product();
-    for (mr, vectors, efficiency) in TILES {
-        let tile = Tile { dtype: node.ty.dtype, mr, nr: vectors * lanes };
-        for swapped in [false, true] {
-            let (batch, n, run) = if swapped {
-                (groups, images * positions, images * positions)
-            } else {
-                (images * groups, positions, run)
-            };
-            let columns = batch * (n / run) * run.next_multiple_of(tile.nr);
-            let multiply = (columns * m.next_multiple_of(mr) * k) as f64 * MULTIPLY_ADD / efficiency;
-            let pack = if swapped || !contiguous || run < tile.nr { PACK_SINGLE } else { PACK_RUN };
-            let time = multiply * (8.0 / lanes as f64) / 2.0 + (columns * k) as f64 * pack;
-            if time < best.0 {
-                let extents = Extents { batch, m, n, k };
-                best = (time, Some(Form { extents, tile, run, a_batch: groups, swapped }));
+    let strides = image_of(graph, node.inputs[0]).map(|i| i.1);
+    let in_rows = |s: &Vec<i64>| (2..last).all(|a| s[a] == s[a + 1] * x[a + 1] as i64);
+    let evenly = |s: &Vec<i64>| groups == 1 || s[0] == s[1] * x[1] as i64;
+    let gathers_columns =
+        contiguous && strides.as_ref().is_some_and(|s| s[last] == 1 && in_rows(s) && evenly(s));
+    let mut best: (f64, Option<Form>) = (nest, None);
+    let mut consider =
+        |extents: Extents, run: usize, layout: Layout, gather: Option<Side>, extra: &dyn Fn(usize) -> f64| {
+            let Extents { batch, m, n, k } = extents;
+            for (mr, vectors, efficiency) in TILES {
+                let tile = Tile { dtype: node.ty.dtype, mr, nr: vectors * lanes };
+                if gather == Some(Side::Columns) && run < tile.nr {
+                    continue;
+                }
+                let columns = batch * (n / run) * run.next_multiple_of(tile.nr);
+                let multiply = (columns * m.next_multiple_of(mr) * k) as f64 * MULTIPLY_ADD / efficiency;
+                let left = if gather == Some(Side::Rows) { 0 } else { groups * m * k };
+                let time = multiply * 4.0 / lanes as f64
+                    + left as f64 * PACK_SINGLE
+                    + (columns * k) as f64 * extra(tile.nr);
+                if time < best.0 {
+                    best = (time, Some(Form { extents, tile, run, a_batch: groups, gather, layout }));
+                }
             }
-        }
+        };
+    let each = Extents { batch: images * groups, m: features, n: positions, k };
+    let run_cost = |nr: usize| if !contiguous || run < nr { PACK_SINGLE } else { PACK_RUN };
+    consider(each, run, Layout::Same, None, &run_cost);
+    if gathers_columns {
+        consider(each, run, Layout::Same, Some(Side::Columns), &|_| 0.0);
+    }
+    let all = images * positions;
+    let together = Extents { batch: groups, m: features, n: all, k };
+    let store = STORE * features as f64 / k as f64;
+    consider(together, all, Layout::FeaturesFirst, None, &|_| PACK_SINGLE + store);
+    if groups == 1 && strides.is_some() {
+        let across = Extents { batch: 1, m: all, n: features, k };
+        let store = STORE * all as f64 / k as f64;
+        consider(across, features, Layout::FeaturesLast, Some(Side::Rows), &|_| PACK_SINGLE + store);
     }
     best.1
+}
+
+/// The buffer behind an image, which may be it with dimensions in another order, and the steps between its elements.
+fn image_of(graph: &Graph, id: NodeId) -> Option<(NodeId, Vec<i64>)> {
+    let strides = |id: NodeId| graph.ty(id).shape.strides().iter().map(|&s| s as i64).collect::<Vec<_>>();
+    match &graph.node(id).op {
+        Op::Transpose(t) => {
+            let base = graph.node(id).inputs[0];
+            let own = strides(base);
+            (!is_view(&graph.node(base).op)).then(|| (base, t.permutation.iter().map(|&p| own[p]).collect()))
+        }
+        op if is_view(op) => None,
+        _ => Some((id, strides(id))),
+    }
+}
+
+/// The buffer from which an operand is gathered, and how.
+pub fn gathered(graph: &Graph, id: NodeId, form: &Form) -> Option<(NodeId, Gathered)> {
+    let side = form.gather?;
+    let node = graph.node(id);
+    let Op::Convolution(c) = &node.op else { return None };
+    let (kernel, out) = (graph.ty(node.inputs[1]).shape, node.ty.shape);
+    let (image, strides) = image_of(graph, node.inputs[0]).expect("a form that gathers has one");
+    let size = node.ty.dtype.size() as i64;
+    let steps = |dims: &[usize], steps: &[i64]| -> Vec<i64> {
+        let mut offsets = vec![0];
+        for (&d, &step) in dims.iter().zip(steps) {
+            offsets = offsets.iter().flat_map(|&o| (0..d as i64).map(move |i| o + i * step * size)).collect();
+        }
+        offsets
+    };
+    let along = |dilation: &[usize]| {
+        strides[2..].iter().zip(dilation).map(|(s, &d)| s * d as i64).collect::<Vec<_>>()
+    };
+    let terms = steps(&kernel[1..], &[&strides[1..2], &along(&c.kernel_dilation)].concat());
+    let crop: i64 = strides[2..].iter().zip(&c.padding).map(|(s, p)| -p.0 * s * size).sum();
+    let mut positions = steps(&out[2..], &along(&c.stride));
+    positions.iter_mut().for_each(|p| *p += crop);
+    let (starts, batch) = match side {
+        Side::Columns => {
+            let firsts = (0..form.column_panels()).map(|panel| positions[form.columns(panel).0]);
+            (firsts.collect(), strides[0] * size / c.groups as i64)
+        }
+        Side::Rows => {
+            let step = strides[0] * size;
+            let of = |image: usize| positions.iter().map(move |p| image as i64 * step + p);
+            let mut rows: Vec<i64> = (0..graph.ty(node.inputs[0]).shape[0]).flat_map(of).collect();
+            // Rows beyond the last repeat it; what is computed from them is dropped.
+            let last = *rows.last().expect("there are images and positions");
+            rows.resize(rows.len().next_multiple_of(form.tile.mr), last);
+            (rows, 0)
+        }
+    };
+    Some((image, Gathered { side, batch, starts, terms }))
 }
 
 /// The first of the last dimensions whose output positions, as one run, are a run of the image.
@@ -175,7 +252,7 @@ fn run_start(convolution: &Convolution, x: Shape, out: Shape) -> usize {
 
 /// Is B packed product by product, by whoever multiplies it?
 pub fn packs_each(form: &Form) -> bool {
-    !form.swapped && form.extents.batch >= MANY
+    form.layout == Layout::Same && form.extents.batch >= MANY
 }
 
 /// Declares loops over `dims`: their variables and values.
@@ -198,8 +275,12 @@ pub fn pack_b(
     let (nr, run) = (form.tile.nr, form.run);
     let blocks = run.div_ceil(nr);
     // Columns are spread over these dimensions of the result, of which the last ones are a run.
-    let over: Vec<usize> = if form.swapped { [&[out[0]], &out[2..]].concat() } else { out[2..].to_vec() };
-    let inner = if form.swapped { 0 } else { run_start(c, x, out) - 2 };
+    let over: Vec<usize> = if form.layout == Layout::FeaturesFirst {
+        [&[out[0]], &out[2..]].concat()
+    } else {
+        out[2..].to_vec()
+    };
+    let inner = if form.layout == Layout::FeaturesFirst { 0 } else { run_start(c, x, out) - 2 };
     let outer = &over[..inner];
     let dims = [&[form.extents.batch], outer, &[blocks], &kernel[1..], &[nr]].concat();
     let (mut vars, at) = loops(builder, &dims);
@@ -212,7 +293,7 @@ pub fn pack_b(
     let column = e.index_clamp(column, run as i64 - 1);
     let mut positions = at[1..1 + outer.len()].to_vec();
     positions.extend(e.unflatten(&over[inner..], column));
-    let (image, group) = if form.swapped {
+    let (image, group) = if form.layout == Layout::FeaturesFirst {
         (positions.remove(0), at[0])
     } else {
         (e.index_div(at[0], c.groups as i64), e.index_rem(at[0], c.groups as i64))
@@ -238,11 +319,12 @@ pub fn pack_b(
 /// Do elements lie side by side in the image along the kernel rather than along the columns?
 fn is_run_along_terms(form: &Form, convolution: &Convolution, kernel: Shape) -> bool {
     let last = convolution.spatial() - 1;
-    form.swapped && convolution.kernel_dilation[last] == 1 && kernel[last + 2] >= 4
+    (form.layout == Layout::FeaturesFirst) && convolution.kernel_dilation[last] == 1 && kernel[last + 2] >= 4
 }
 
-/// The element of a panel of A, its flat position and the loops around it.
-pub fn pack_a(
+/// The element of a panel of the convolution's kernel (A, or B where its features are columns), its flat position and the
+/// loops around it.
+pub fn pack_kernel(
     builder: &mut Builder<'_>,
     graph: &Graph,
     id: NodeId,
@@ -250,16 +332,21 @@ pub fn pack_a(
 ) -> (Vec<VarId>, ExprId, ExprId) {
     let node = graph.node(id);
     let kernel = graph.ty(node.inputs[1]).shape;
-    let (m, mr) = (form.extents.m, form.tile.mr);
-    let dims = [&[form.a_batch, m.div_ceil(mr)], &kernel[1..], &[mr]].concat();
+    let as_columns = form.layout == Layout::FeaturesLast;
+    let (features, width) =
+        if as_columns { (form.extents.n, form.tile.nr) } else { (form.extents.m, form.tile.mr) };
+    let dims = [&[form.a_batch, features.div_ceil(width)], &kernel[1..], &[width]].concat();
     let (mut vars, at) = loops(builder, &dims);
     let e = &mut builder.exprs;
-    let row = e.index_mul(at[1], mr as i64);
-    let row = e.index_add(row, at[dims.len() - 1]);
-    // Rows beyond the last repeat it; what is computed from them is dropped.
-    let row = e.index_clamp(row, m as i64 - 1);
-    let first = e.index_mul(at[0], m as i64);
-    let mut from = vec![e.index_add(first, row)];
+    let mut panel = e.index_mul(at[1], width as i64);
+    if as_columns {
+        panel = e.index_clamp(panel, features.saturating_sub(width) as i64);
+    }
+    let feature = e.index_add(panel, at[dims.len() - 1]);
+    // Features beyond the last repeat it; what is computed from them is dropped.
+    let feature = e.index_clamp(feature, features as i64 - 1);
+    let first = e.index_mul(at[0], features as i64);
+    let mut from = vec![e.index_add(first, feature)];
     from.extend(&at[2..dims.len() - 1]);
     let flat = e.flatten(&dims, &at);
     if kernel[kernel.rank() - 1] >= 4 {
@@ -273,10 +360,16 @@ pub fn pack_a(
 /// The loops over rows and columns of the product, and the index of the result there.
 pub fn rows(builder: &mut Builder<'_>, graph: &Graph, id: NodeId, form: &Form) -> (Vec<VarId>, Vec<ExprId>) {
     let out = graph.ty(id).shape;
-    if form.swapped {
+    if form.layout == Layout::FeaturesFirst {
         let dims = [&[out[1], out[0]], &out[2..]].concat();
         let (vars, mut index) = loops(builder, &dims);
         index.swap(0, 1);
+        return (vars, index);
+    }
+    if form.layout == Layout::FeaturesLast {
+        let (vars, at) = loops(builder, &[form.extents.m, out[1]]);
+        let mut index = builder.exprs.unflatten(&[&out[..1], &out[2..]].concat(), at[0]);
+        index.insert(1, at[1]);
         return (vars, index);
     }
     let (vars, at) = loops(builder, &[out[0] * out[1], form.extents.n]);

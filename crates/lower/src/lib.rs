@@ -19,7 +19,7 @@ mod split;
 mod text;
 mod verify;
 
-pub use contraction::{Contraction, Extents, Panels, Tile};
+pub use contraction::{Contraction, Extents, Gathered, Panels, Side, Tile};
 pub use error::LowerError;
 pub use plan::{index_checks, lower};
 pub use program::{

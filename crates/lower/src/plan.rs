@@ -10,7 +10,7 @@ use crate::{
     StateSlot, Tile, Work,
     arena::{self, Lifetime},
     builder::{Argument, Builder, Values, wrap},
-    contraction::{self, Extents, Form, Panels},
+    contraction::{self, Extents, Form, Layout, Panels, Side},
     convolution, nest,
     partition::{self, Group, Partition, is_source},
     scan, schedule, split,
@@ -270,29 +270,52 @@ impl<'a> Plan<'a> {
     /// Packs the operands, then the product with everything else in its group as epilogue.
     fn contraction(&mut self, group: &Group, product: NodeId) {
         let form = contraction::form_of(self.graph, product).expect("the caller asked");
-        let Form { extents, tile, run, a_batch, swapped } = form;
+        let Form { extents, tile, run, a_batch, gather: _, layout } = form;
         let ty = self.graph.ty(product);
         let name = self.name(group);
         let is_convolution = matches!(self.graph.node(product).op, Op::Convolution(_));
-        let (a, b) = if is_convolution {
+        let gathered = convolution::gathered(self.graph, product, &form).map(|g| (self.read[&g.0], g.1));
+        let (a, b) = if let Some((image, how)) = &gathered {
+            let kernel = self.pack_kernel(product, &form, &name);
+            match how.side {
+                Side::Rows => (*image, Panels::Buffer(kernel)),
+                Side::Columns => (kernel, Panels::Buffer(*image)),
+            }
+        } else if is_convolution {
             self.pack_convolution(product, &form, &name)
         } else {
             let a = self.pack(product, true, extents, tile, &name);
             (a, Panels::Buffer(self.pack(product, false, extents, tile, &name)))
         };
         let only = group.nodes.len() == 1 && self.write.get(&product).is_some_and(|w| w.len() == 1);
-        let mut contraction =
-            Contraction { name: name.clone(), extents, tile, run, a, a_batch, b, out: None, epilogue: None };
+        let gathered = gathered.map(|g| g.1);
+        let mut contraction = Contraction {
+            name: name.clone(),
+            extents,
+            tile,
+            run,
+            a,
+            a_batch,
+            b,
+            gathered,
+            out: None,
+            epilogue: None,
+        };
         let Extents { batch, m, n, k } = extents;
         let mut args = vec![];
         let mut bytes = 0.0;
-        if only && !(swapped && ty.shape[0] > 1) {
+        let in_place = match layout {
+            Layout::Same => true,
+            Layout::FeaturesFirst => ty.shape[0] == 1,
+            Layout::FeaturesLast => ty.shape[2..].iter().all(|&d| d == 1),
+        };
+        if only && in_place {
             contraction.out = Some(self.write[&product][0]);
         } else {
             let (graph, parts, read) = (self.graph, self.parts, &self.read);
             let values = Values { graph, materialised: &parts.materialised, buffers: read };
             let mut builder = Builder::new(&values, &group.nodes);
-            builder.read_product(product, swapped);
+            builder.read_product(product, layout.order(ty.rank()));
             let (vars, index) = if is_convolution {
                 convolution::rows(&mut builder, graph, product, &form)
             } else {
@@ -364,38 +387,52 @@ impl<'a> Plan<'a> {
         target
     }
 
-    /// Packs the kernel of a convolution, and its images or says how to.
-    fn pack_convolution(&mut self, id: NodeId, form: &Form, name: &str) -> (BufferIndex, Panels) {
-        let Extents { batch, m, n, k } = form.extents;
-        let (mr, nr) = (form.tile.mr, form.tile.nr);
-        let a_ty = Type::new(form.tile.dtype, [form.a_batch, m.div_ceil(mr), k, mr]);
-        let b_ty = Type::new(form.tile.dtype, [batch, n / form.run * form.run.div_ceil(nr), k, nr]);
-        let a = self.buffer(&format!("{name}_pack_a"), a_ty, Place::Arena(0));
+    /// Packs the kernel of a convolution.
+    fn pack_kernel(&mut self, id: NodeId, form: &Form, name: &str) -> BufferIndex {
+        let (side, width, count) = match form.layout {
+            Layout::FeaturesLast => ("b", form.tile.nr, form.extents.n),
+            _ => ("a", form.tile.mr, form.extents.m),
+        };
+        let name = format!("{name}_pack_{side}");
+        let ty = Type::new(form.tile.dtype, [form.a_batch, count.div_ceil(width), form.extents.k, width]);
+        let target = self.buffer(&name, ty, Place::Arena(0));
         let (graph, parts, read) = (self.graph, self.parts, &self.read);
         let values = Values { graph, materialised: &parts.materialised, buffers: read };
         let mut builder = Builder::new(&values, &[]);
-        let (vars, flat, value) = convolution::pack_a(&mut builder, graph, id, form);
-        let store = builder.store(a, a_ty, flat, value);
+        let (vars, flat, value) = convolution::pack_kernel(&mut builder, graph, id, form);
+        let store = builder.store(target, ty, flat, value);
         builder.push(Stmt::Store(vec![store]));
-        let pack_a = finish(builder, format!("{name}_pack_a"), vars);
+        let launch = finish(builder, name, vars);
+        self.program.launches.push(launch);
+        target
+    }
+
+    /// Packs the kernel of a convolution, and its images or says how to.
+    fn pack_convolution(&mut self, id: NodeId, form: &Form, name: &str) -> (BufferIndex, Panels) {
+        let a = self.pack_kernel(id, form, name);
+        let ty = Type::new(
+            form.tile.dtype,
+            [form.extents.batch, form.column_panels(), form.extents.k, form.tile.nr],
+        );
+        let name = format!("{name}_pack_b");
+        let (graph, parts, read) = (self.graph, self.parts, &self.read);
+        let values = Values { graph, materialised: &parts.materialised, buffers: read };
         let mut builder = Builder::new(&values, &[]);
-        let pack_name = format!("{name}_pack_b");
         if convolution::packs_each(form) {
-            let panels = builder.write_scratch(b_ty);
+            let panels = builder.write_scratch(ty);
             let (vars, flat, value) = convolution::pack_b(&mut builder, graph, id, form);
             builder.push(Stmt::Store(vec![Store { buffer: panels, index: flat, value }]));
-            let pack = finish_inner(builder, pack_name, vars);
+            let pack = finish_inner(builder, name, vars);
             let Work::Loops(kernel) = pack.work else { unreachable!("finish makes loops") };
-            self.program.launches.push(pack_a);
             return (a, Panels::Packed(Box::new(kernel), pack.args));
         }
         let (vars, flat, value) = convolution::pack_b(&mut builder, graph, id, form);
         let b = self.program.buffers.len();
-        let store = builder.store(b, b_ty, flat, value);
+        let store = builder.store(b, ty, flat, value);
         builder.push(Stmt::Store(vec![store]));
-        let pack_b = finish(builder, pack_name.clone(), vars);
-        self.buffer(&pack_name, b_ty, Place::Arena(0));
-        self.program.launches.extend([pack_a, pack_b]);
+        let pack = finish(builder, name.clone(), vars);
+        self.buffer(&name, ty, Place::Arena(0));
+        self.program.launches.push(pack);
         (a, Panels::Buffer(b))
     }
 

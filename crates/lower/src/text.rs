@@ -52,6 +52,9 @@ impl fmt::Display for Program {
                             Panels::Packed(..) => format!("packed, runs of {}", c.run),
                         }
                     )?;
+                    if let Some(gathered) = &c.gathered {
+                        writeln!(f, "  {} are gathered", gathered.side)?;
+                    }
                     if let Panels::Packed(pack, args) = &c.b {
                         let args: Vec<String> = args.iter().map(|a| format!("@{a}")).collect();
                         writeln!(f, "pack (panels, {})", args.join(", "))?;

@@ -2,7 +2,7 @@
 
 use bespoke_loops::Kernel;
 
-use crate::{Loop, Panels, Place, Program, Work};
+use crate::{Contraction, Gathered, Loop, Panels, Place, Program, Side, Work};
 
 /// All violations of a program's invariants; empty for every program that lowering makes.
 pub fn verify(program: &Program) -> Vec<String> {
@@ -54,6 +54,7 @@ pub fn verify(program: &Program) -> Vec<String> {
                 Panels::Buffer(b) => Some(*b),
                 Panels::Packed(..) => None,
             };
+            violations.extend(c.gathered.iter().flat_map(|g| verify_gathered(program, c, g)));
             for panel in [c.a].into_iter().chain(b).filter(|&p| !written[p]) {
                 violations.push(format!("{}: panel @{panel} is not packed", c.name));
             }
@@ -74,6 +75,32 @@ pub fn verify(program: &Program) -> Vec<String> {
     }
     for (name, b) in program.outputs.iter().filter(|o| !written[o.1]) {
         violations.push(format!("output {name:?} (@{b}) is never written"));
+    }
+    violations
+}
+
+/// Do gathered elements lie in their buffer?
+fn verify_gathered(program: &Program, c: &Contraction, g: &Gathered) -> Vec<String> {
+    let (buffer, count, vector) = match (g.side, &c.b) {
+        (Side::Rows, _) => (c.a, c.extents.m.next_multiple_of(c.tile.mr), 1),
+        (Side::Columns, Panels::Buffer(b)) => (*b, c.column_panels(), c.tile.nr),
+        (Side::Columns, Panels::Packed(..)) => return vec![format!("{}: gathers what it packs", c.name)],
+    };
+    let mut violations = vec![];
+    if g.terms.len() != c.extents.k || g.starts.len() != count {
+        violations.push(format!(
+            "{}: {} terms and {} starts are gathered",
+            c.name,
+            g.terms.len(),
+            g.starts.len()
+        ));
+    }
+    let ends = |v: &[i64]| (v.iter().min().copied().unwrap_or(0), v.iter().max().copied().unwrap_or(0));
+    let (terms, starts) = (ends(&g.terms), ends(&g.starts));
+    let last = g.batch * (c.extents.batch as i64 - 1) + (vector * c.tile.dtype.size()) as i64;
+    let bytes = program.buffers[buffer].ty.bytes() as i64;
+    if g.batch < 0 || terms.0 + starts.0 < 0 || terms.1 + starts.1 + last > bytes {
+        violations.push(format!("{}: gathers beyond @{buffer}", c.name));
     }
     violations
 }

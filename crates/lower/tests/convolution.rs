@@ -1,7 +1,7 @@
 //! In which form convolutions run.
 
 use bespoke_graph::{Graph, NodeId, op};
-use bespoke_lower::{Panels, Program, Work, lower, verify};
+use bespoke_lower::{Panels, Program, Side, Work, lower, verify};
 
 /// The program of a convolution with its gradients as further outputs.
 fn program(x: &str, kernel: &str, convolution: op::Convolution, gradients: bool) -> Program {
@@ -34,28 +34,38 @@ fn contractions(program: &Program) -> Vec<&bespoke_lower::Contraction> {
     found.collect()
 }
 
+/// What the only contraction gathers, its products and whether the result is written in place.
+fn form(x: &str, kernel: &str, convolution: op::Convolution) -> (Option<Side>, usize, bool) {
+    let program = program(x, kernel, convolution, false);
+    let [c] = contractions(&program)[..] else { panic!("{program}") };
+    (c.gathered.as_ref().map(|g| g.side), c.extents.batch, c.out.is_some())
+}
+
 #[test]
-fn images_are_packed_one_by_one_and_the_result_lies_in_place() {
-    let program = program("f32[8,6,32,32]", "f32[16,6,5,5]", same(0), false);
+fn images_are_gathered_as_columns_where_rows_are_long_and_features_few() {
+    let columns = (Some(Side::Columns), 8, true);
+    assert_eq!(form("f32[8,3,32,32]", "f32[6,3,5,5]", same(0)), columns);
+    assert_eq!(form("f32[8,32,32,32]", "f32[5,32,1,1]", same(0)), columns);
+}
+
+#[test]
+fn images_are_gathered_as_rows_where_features_fill_columns() {
+    let rows = (Some(Side::Rows), 1, false);
+    assert_eq!(form("f32[4,64,7,7]", "f32[64,64,3,3]", same(1)), rows);
+    assert_eq!(form("f32[4,16,28,28]", "f32[32,16,3,3]", op::Convolution::new(&[2, 2], &[1, 1])), rows);
+    // The result is as the product is.
+    assert_eq!(form("f32[64,16,5,5]", "f32[120,16,5,5]", same(0)), (Some(Side::Rows), 1, true));
+}
+
+#[test]
+fn images_of_groups_with_strides_are_packed_one_by_one() {
+    let grouped = op::Convolution { groups: 2, ..op::Convolution::new(&[2, 2], &[0, 0]) };
+    let program = program("f32[8,32,33,33]", "f32[64,16,3,3]", grouped, false);
     let [c] = contractions(&program)[..] else { panic!("{program}") };
     assert!(matches!(c.b, Panels::Packed(..)) && c.out.is_some(), "{program}");
-    assert_eq!((c.extents.batch, c.extents.m, c.extents.k, c.extents.n, c.run), (8, 16, 150, 784, 28));
+    assert_eq!((c.extents.batch, c.extents.m, c.extents.k, c.extents.n, c.run), (16, 32, 144, 256, 16));
     // Packed for one image at a time: nothing as large as all panels is in memory.
     assert!(program.arena_bytes < 1 << 16, "{program}");
-}
-
-#[test]
-fn short_rows_are_columns_of_one_product() {
-    let program = program("f32[4,64,7,7]", "f32[64,64,3,3]", same(1), false);
-    let [c] = contractions(&program)[..] else { panic!("{program}") };
-    assert_eq!((c.extents.batch, c.extents.n, c.run), (1, 4 * 49, 4 * 49), "{program}");
-}
-
-#[test]
-fn a_kernel_of_one_by_one_has_one_run_an_image() {
-    let program = program("f32[4,64,14,14]", "f32[32,64,1,1]", same(0), false);
-    let [c] = contractions(&program)[..] else { panic!("{program}") };
-    assert_eq!(c.run, 14 * 14, "{program}");
 }
 
 #[test]

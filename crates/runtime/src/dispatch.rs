@@ -1,8 +1,10 @@
 //! Calls machine code, launch after launch.
 
-use bespoke_codegen::{KernelFn, LaunchCode, Module, RANGE_ALIGNMENT, TileFn};
+use std::ops::Range;
+
+use bespoke_codegen::{GatherFn, KernelFn, LaunchCode, Module, RANGE_ALIGNMENT, TileFn};
 use bespoke_loops::{Kernel, LoopKind, Stmt};
-use bespoke_lower::{Contraction, Launch, Loop, Panels, Place, Program, Slot, Work};
+use bespoke_lower::{Contraction, Gathered, Launch, Loop, Panels, Place, Program, Side, Slot, Work};
 use rayon::{ThreadPool, prelude::*};
 
 use crate::{
@@ -107,7 +109,10 @@ impl Run<'_> {
                 let of = |args: &[usize]| args.iter().map(|&a| buffers[a]).collect::<Vec<_>>();
                 let product = Product {
                     c,
-                    tile: self.module.tile(*tile),
+                    tile: match &c.gathered {
+                        None => Multiply::Panels(self.module.tile(*tile)),
+                        Some(how) => Multiply::Gather(self.module.gather(*tile), how),
+                    },
                     epilogue: epilogue.map(|e| self.module.kernel(e)),
                     a: buffers[c.a],
                     b: match &c.b {
@@ -206,10 +211,19 @@ enum Right {
     Packed(KernelFn, Vec<Address>),
 }
 
+/// The register tile.
+enum Multiply<'a> {
+    Panels(TileFn),
+    Gather(GatherFn, &'a Gathered),
+}
+
+/// Terms that are multiplied at a time where sums can go on: so many panels stay in the first-level cache.
+const TERMS: usize = 512;
+
 /// One matrix product with its buffers.
 struct Product<'a> {
     c: &'a Contraction,
-    tile: TileFn,
+    tile: Multiply<'a>,
     epilogue: Option<KernelFn>,
     a: Address,
     b: Right,
@@ -262,29 +276,46 @@ impl Product<'_> {
                 Address(scratch.add(panels_at(self.c) + panel_bytes(self.c)).wrapping_sub(start * e.n * size))
             }
         };
-        let b = match self.b {
-            Right::At(b) => b,
-            Right::Packed(..) => self.packed(batch, scratch),
+        let terms = match self.tile {
+            Multiply::Gather(_, how) if how.side == Side::Rows => TERMS,
+            _ => e.k,
         };
-        for panel_of_b in 0..n_panels {
-            let b = b.add((batch * n_panels + panel_of_b) * e.k * tile.nr * size);
-            let (column, width) = self.c.columns(panel_of_b);
-            for panel in first..first + count {
-                let a = self.a.add((batch % self.c.a_batch * m_panels + panel) * e.k * tile.mr * size);
-                let height = tile.mr.min(e.m - panel * tile.mr);
-                let to = product.add(((batch * e.m + panel * tile.mr) * e.n + column) * size);
-                if width == tile.nr && height == tile.mr {
-                    // SAFETY: both panels are whole, and the tile lies inside the product.
-                    unsafe { (self.tile)(a, b, e.k as i64, to, e.n as i64) };
-                    continue;
-                }
-                // SAFETY: both panels are whole; the tile goes to scratch memory, which has room for one, and its inner
-                // part to the product.
-                unsafe {
-                    (self.tile)(a, b, e.k as i64, scratch.0, tile.nr as i64);
-                    for row in 0..height {
-                        let from = scratch.add(row * tile.nr * size);
-                        std::ptr::copy_nonoverlapping(from, to.wrapping_add(row * e.n * size), width * size);
+        for from in (0..e.k).step_by(terms) {
+            let steps = from..(from + terms).min(e.k);
+            for column_panel in 0..n_panels {
+                let (column, width) = self.c.columns(column_panel);
+                for panel in first..first + count {
+                    let height = tile.mr.min(e.m - panel * tile.mr);
+                    let to = product.add(((batch * e.m + panel * tile.mr) * e.n + column) * size);
+                    let multiply = |to: *mut u8, ldc: usize| {
+                        self.multiply(
+                            batch,
+                            [panel, column_panel],
+                            [m_panels, n_panels],
+                            steps.clone(),
+                            to,
+                            ldc,
+                            scratch,
+                        );
+                    };
+                    if width == tile.nr && height == tile.mr {
+                        multiply(to, e.n);
+                        continue;
+                    }
+                    let rows = (0..height)
+                        .map(|row| (scratch.add(row * tile.nr * size), to.wrapping_add(row * e.n * size)));
+                    // SAFETY: the tile goes to scratch memory, which has room for one, and its inner part to the product, from
+                    // where sums that go on come.
+                    unsafe {
+                        if from > 0 {
+                            rows.clone().for_each(|(here, there)| {
+                                std::ptr::copy_nonoverlapping(there, here, width * size)
+                            });
+                        }
+                        multiply(scratch.0, tile.nr);
+                        rows.for_each(|(here, there)| {
+                            std::ptr::copy_nonoverlapping(here, there, width * size)
+                        });
                     }
                 }
             }
@@ -292,6 +323,51 @@ impl Product<'_> {
         if let Some(epilogue) = self.epilogue {
             let args: Vec<Address> = [product].into_iter().chain(self.args.iter().copied()).collect();
             call(epilogue, &args, start as i64, (batch * e.m + rows.end) as i64);
+        }
+    }
+
+    /// One tile: these terms of a panel of rows and one of columns, of so many. Sums go on but from the first term.
+    #[allow(clippy::too_many_arguments)] // the position in a product has as many coordinates
+    fn multiply(
+        &self,
+        batch: usize,
+        [panel, column_panel]: [usize; 2],
+        [m_panels, n_panels]: [usize; 2],
+        steps: Range<usize>,
+        to: *mut u8,
+        ldc: usize,
+        scratch: Address,
+    ) {
+        let (e, tile) = (self.c.extents, self.c.tile);
+        let size = tile.dtype.size();
+        let b = match self.b {
+            Right::At(b) => b,
+            Right::Packed(..) => self.packed(batch, scratch),
+        };
+        let panel_a =
+            || self.a.add(((batch % self.c.a_batch * m_panels + panel) * e.k + steps.start) * tile.mr * size);
+        let panel_b = || b.add(((batch * n_panels + column_panel) * e.k + steps.start) * tile.nr * size);
+        let (k, ldc) = (steps.len() as i64, ldc as i64);
+        match self.tile {
+            // SAFETY: both panels are whole, and the caller has room for the tile.
+            Multiply::Panels(code) => unsafe { code(panel_a(), panel_b(), k, to, ldc) },
+            Multiply::Gather(code, how) => {
+                let (terms, add) = (how.terms[steps.clone()].as_ptr(), i64::from(steps.start > 0));
+                let at = batch as i64 * how.batch;
+                let (a, b, rows) = match how.side {
+                    Side::Rows => {
+                        let rows = how.starts[panel * tile.mr..][..tile.mr].as_ptr();
+                        (self.a.add(at as usize), panel_b(), rows)
+                    }
+                    Side::Columns => {
+                        let start = at + how.starts[column_panel];
+                        (panel_a(), b.0.wrapping_offset(start as isize), terms)
+                    }
+                };
+                // SAFETY: as above; what is gathered lies in its buffer, which the program's verifier checks, and there are as
+                // many offsets as the code reads.
+                unsafe { code(a, b, k, to, ldc, terms, rows, add) }
+            }
         }
     }
 }

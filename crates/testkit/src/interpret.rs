@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bespoke_graph::Values;
 use bespoke_loops::{Access, BinaryFn, Kernel, apply_binary, interpret};
-use bespoke_lower::{Contraction, Loop, Panels, Place, Program, Slot, Work};
+use bespoke_lower::{Contraction, Gathered, Loop, Panels, Place, Program, Side, Slot, Work};
 use bespoke_tensor::{Scalar, Tensor, Type};
 
 /// Memory that was never written shows as NaN, −1 or true.
@@ -200,10 +200,19 @@ fn product(c: &Contraction, a: &Tensor, b: &Tensor) -> Tensor {
         let (batch, i, j) = (flat / (e.m * e.n), flat / e.n % e.m, flat % e.n);
         let mut sum = Scalar::from_f64(tile.dtype, 0.0);
         for p in 0..e.k {
+            let gathered = |g: &Gathered, start: usize| {
+                (batch as i64 * g.batch + g.starts[start] + g.terms[p]) as usize / tile.dtype.size()
+            };
             let panel = batch % c.a_batch * e.m.div_ceil(tile.mr) + i / tile.mr;
-            let x = a.get((panel * e.k + p) * tile.mr + i % tile.mr);
+            let x = a.get(match &c.gathered {
+                Some(g) if g.side == Side::Rows => gathered(g, i),
+                _ => (panel * e.k + p) * tile.mr + i % tile.mr,
+            });
             let panel = batch * c.column_panels() + places[j].0;
-            let y = b.get((panel * e.k + p) * tile.nr + places[j].1);
+            let y = b.get(match &c.gathered {
+                Some(g) if g.side == Side::Columns => gathered(g, places[j].0) + places[j].1,
+                _ => (panel * e.k + p) * tile.nr + places[j].1,
+            });
             let term = apply_binary(BinaryFn::Mul, x, y).expect("floats are multiplied");
             sum = apply_binary(BinaryFn::Add, sum, term).expect("floats are added");
         }
