@@ -1,14 +1,18 @@
 //! The language that models are written in: values with operators, layers, losses, optimisers, and the training loop.
 
+mod attention;
 mod checkpoint;
+mod convolution;
 mod custom;
 mod derivatives;
 mod dims;
+mod embedding;
 mod error;
 mod feed;
 mod graph;
 mod init;
 mod interrupt;
+mod layer;
 mod layers;
 mod losses;
 mod movement;
@@ -24,8 +28,11 @@ mod summary;
 mod trainer;
 mod training;
 mod value;
+mod window;
 
+pub use attention::{Attended, Attention, MultiHead};
 pub use bespoke_tensor::DType::{self, Bool, F32, F64, I32, I64, U8, U32};
+pub use convolution::Conv;
 pub use custom::Custom;
 pub use dims::Dims;
 pub use error::{BuildError, TrainError};
@@ -39,3 +46,4 @@ pub use summary::{Summary, flop, flop_text, thousands};
 pub use trainer::Trainer;
 pub use training::{Epochs, History, Measured, Training};
 pub use value::{Operand, Value};
+pub use window::{Padding, PerAxis};

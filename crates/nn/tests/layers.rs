@@ -1,0 +1,295 @@
+//! Layers give PyTorch's numbers and gradients (`layers.py` wrote `layers.txt`), evaluated and compiled.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use bespoke_autodiff::grad;
+use bespoke_compiler::{Config, compile};
+use bespoke_graph::{NodeId, eval};
+use bespoke_nn::{Attention, Conv, F64, Graph, Init, MultiHead, Padding, Value};
+use bespoke_tensor::{Scalar, Tensor, Type};
+
+/// The tensor of a name, as `layers.py` makes it.
+fn tensor(name: &str, ty: Type) -> Tensor {
+    let start = (name.bytes().map(u32::from).sum::<u32>() % 17) as f64;
+    Tensor::from_fn(ty, |i| Scalar::F64((0.37 * i as f64 + start).sin()))
+}
+
+/// Which inputs a case has.
+struct Inputs<'g>(&'g Graph, RefCell<Vec<(String, Value<'g>)>>);
+
+impl<'g> Inputs<'g> {
+    fn get<const N: usize>(&self, name: &str, shape: [usize; N]) -> Value<'g> {
+        let value = self.0.input(name, F64, shape);
+        self.1.borrow_mut().push((name.to_owned(), value));
+        value
+    }
+}
+
+fn attention<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
+    let x = |name, shape: [usize; 3]| i.get(name, shape);
+    let below = |shape: [usize; 2], axis| i.0.iota(F64, shape, axis);
+    Some(match name {
+        "attention" | "attention_masked" => {
+            let (q, k, v) = (x("q", [2, 3, 4]), x("k", [2, 5, 4]), x("v", [2, 5, 3]));
+            let mask = ((below([3, 5], 0) + below([3, 5], 1)) % 3.0).gt(0.0);
+            let options = match name {
+                "attention" => Attention::new().causal(),
+                _ => Attention::new().mask(mask).scale(0.7),
+            };
+            q.scaled_dot_product_attention(k, v, options)
+        }
+        "multi_head_self" => {
+            let x = x("x", [2, 5, 6]);
+            let there = below([2, 5], 1).lt(below([2, 5], 0) * -2.0 + 5.0);
+            x.multi_head_attention(x, x, 3, MultiHead::new().causal().key_mask(there)).output
+        }
+        "multi_head_cross" => {
+            let (q, k, v) = (x("q", [2, 3, 4]), x("k", [2, 5, 3]), x("v", [2, 5, 2]));
+            let y = q.multi_head_attention(k, v, 2, MultiHead::new().bias(false));
+            y.output.reshape([24]).concatenate(&[y.weights.reshape([60])], 0)
+        }
+        _ => return None,
+    })
+}
+
+fn convolution<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
+    let conv = Conv::new();
+    Some(match name {
+        "conv1d" => i.get("x", [2, 3, 7]).conv1d(4, 3, conv.stride(2).padding(1).dilation(2)),
+        "conv1d_same" => i.get("x", [2, 3, 6]).conv1d(2, 4, conv.padding(Padding::Same)),
+        "conv2d" => {
+            let conv = conv.stride([2, 1]).padding([1, 0]).groups(2);
+            i.get("x", [2, 4, 5, 6]).conv2d(6, [3, 2], conv)
+        }
+        "conv3d" => i.get("x", [1, 2, 3, 4, 3]).conv3d(2, 2, conv.padding(1).stride(2)),
+        "conv_transpose1d" => {
+            let conv = conv.stride(3).padding(1).output_padding(2).groups(2).dilation(2);
+            i.get("x", [2, 4, 3]).conv_transpose1d(6, 3, conv)
+        }
+        "conv_transpose2d" => {
+            let conv = conv.stride([2, 1]).padding([1, 2]).output_padding([1, 0]).dilation([1, 3]);
+            i.get("x", [1, 2, 3, 2]).conv_transpose2d(3, [3, 2], conv)
+        }
+        "conv_transpose3d" => i.get("x", [1, 2, 2, 2, 2]).conv_transpose3d(1, [2, 1, 2], conv.stride(2)),
+        _ => return None,
+    })
+}
+
+/// The numbers of each case, by name of the tensor.
+fn table() -> Vec<(&'static str, BTreeMap<&'static str, Vec<f64>>)> {
+    let mut cases: Vec<(&str, BTreeMap<&str, Vec<f64>>)> = vec![];
+    for line in include_str!("layers.txt").lines() {
+        let mut words = line.split(' ');
+        let (case, what) = (words.next().unwrap(), words.next().unwrap());
+        if cases.last().is_none_or(|c| c.0 != case) {
+            cases.push((case, BTreeMap::new()));
+        }
+        let numbers = words.map(|w| w.parse().unwrap()).collect();
+        cases.last_mut().unwrap().1.insert(what, numbers);
+    }
+    cases
+}
+
+fn check(name: &str, expected: &BTreeMap<&str, Vec<f64>>) {
+    let g = Graph::new();
+    let inputs = Inputs(&g, RefCell::default());
+    let y = attention(name, &inputs)
+        .or_else(|| convolution(name, &inputs))
+        .unwrap_or_else(|| panic!("the table has a case `{name}` that this test does not know"));
+    let parameters = g.parameters();
+    let mut at: Vec<(String, NodeId, Type)> = vec![];
+    at.extend(inputs.1.take().into_iter().map(|(n, v)| (n, v.node().unwrap(), v.ty())));
+    at.extend(parameters.iter().map(|p| (p.name.clone(), p.node, p.ty)));
+    let loss = (y * g.tensor(&tensor("w", y.ty()))).sum();
+    g.output("y", y);
+    let mut graph = g.finish().unwrap_or_else(|e| panic!("{name}: {e}"));
+    let nodes: Vec<NodeId> = at.iter().map(|a| a.1).collect();
+    for (slope, (name, ..)) in grad(&mut graph, loss.node().unwrap(), &nodes).unwrap().into_iter().zip(&at) {
+        graph.set_output(name, slope).unwrap();
+    }
+    let values: BTreeMap<&str, Tensor> = at.iter().map(|(n, _, ty)| (n.as_str(), tensor(n, *ty))).collect();
+    let evaluated = eval(&graph, &|n| values.get(n).cloned()).unwrap().outputs;
+    let mut executable = compile(&graph, &Config::default(), &mut |_| ()).unwrap();
+    for parameter in &parameters {
+        executable.set_state(&parameter.name, &values[parameter.name.as_str()]).unwrap();
+    }
+    let given = values.iter().filter(|(n, _)| !parameters.iter().any(|p| p.name == **n));
+    let given: Vec<(&str, &Tensor)> = given.map(|(n, t)| (*n, t)).collect();
+    let compiled = executable.run(&given).unwrap();
+    assert_eq!(evaluated.len(), expected.len(), "{name}: {:?}", evaluated.keys());
+    for (what, numbers) in expected {
+        let got = [&evaluated[*what], compiled.get(what).unwrap()];
+        for (by, got) in ["evaluated", "compiled"].iter().zip(got) {
+            assert_eq!(got.elements(), numbers.len(), "{name} {what}");
+            for (i, (got, expected)) in got.scalars().zip(numbers).enumerate() {
+                let difference = (got.to_f64() - expected).abs();
+                let near = difference <= 1e-10 * expected.abs().max(1.0);
+                assert!(near, "{name} {what} {i} {by}: {got}, expected {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn values_and_gradients_are_pytorchs() {
+    let cases = table();
+    assert_eq!(cases.len(), 11);
+    for (name, expected) in &cases {
+        check(name, expected);
+    }
+}
+
+/// The error of a model made of an input.
+#[track_caller]
+fn refused<const N: usize>(text: &str, shape: [usize; N], make: impl for<'g> Fn(Value<'g>) -> Value<'g>) {
+    let g = Graph::new();
+    let y = make(g.input("x", F64, shape));
+    assert!(y.node().is_none(), "{text}: {:?}", y.ty());
+    let message = g.finish().unwrap_err().to_string();
+    assert!(message.contains(text) && message.contains("layers.rs"), "{message}");
+}
+
+#[test]
+fn mistakes_are_told() {
+    let conv = Conv::new;
+    refused("conv2d: expected [N,C,spatial…] with 2 spatial axes, got f64[2,3,4]", [2, 3, 4], |x| {
+        x.conv2d(4, 3, Conv::new())
+    });
+    refused("conv: expected [N,C,spatial…] with at least one spatial axis", [2, 3], |x| {
+        x.conv(4, 3, conv())
+    });
+    refused("kernel: expected a number or 2 of them, at least 1, got [3, 3, 3]", [1, 1, 4, 4], |x| {
+        x.conv2d(4, [3, 3, 3], Conv::new())
+    });
+    refused("stride: expected a number or 1 of them, at least 1, got [0]", [1, 1, 4], |x| {
+        x.conv1d(4, 3, Conv::new().stride(0))
+    });
+    refused("padding: expected 1 pairs", [1, 1, 4], |x| {
+        x.conv1d(4, 3, Conv::new().padding([(1, 1), (1, 1)]))
+    });
+    refused("2 groups do not divide 3 channels and 4 features", [1, 3, 4], |x| {
+        x.conv1d(4, 3, Conv::new().groups(2))
+    });
+    refused("a kernel that reaches over 5 does not fit into 4 along axis 2", [1, 1, 4], |x| {
+        x.conv1d(1, 3, Conv::new().dilation(2))
+    });
+    refused("too wide", [1, 1, 4], |x| x.conv1d(1, 3, Conv::new().dilation(usize::MAX)));
+    refused("padding", [1, 1, 4], |x| x.conv1d(1, 3, Conv::new().padding(usize::MAX)));
+    refused("an output padding of 2 do not fit", [1, 1, 4], |x| {
+        x.conv_transpose1d(1, 3, Conv::new().stride(2).output_padding(2))
+    });
+    refused("a padding of 9 and 9", [1, 1, 4], |x| x.conv_transpose1d(1, 3, Conv::new().padding(9)));
+    refused("got `Same`", [1, 1, 4], |x| x.conv_transpose1d(1, 3, Conv::new().padding(Padding::Same)));
+    refused("expected [N,C,spatial…] and [O,C/groups,kernel…]", [1, 2, 4], |x| {
+        x.convolve(x, &Conv::new().groups(3))
+    });
+    refused("depthwise_conv", [1, 2, 4], |x| x.depthwise_conv(usize::MAX, 3, Conv::new()));
+    refused("conv: expected", [2], |x| x.separable_conv(2, 3, Conv::new()));
+    refused("linear: expected", [2, 3], |x| x.linear(x.t(), None));
+
+    let plain = Attention::new;
+    refused("expected queries and keys of one width", [2, 3], |x| {
+        x.scaled_dot_product_attention(x.t().matmul(x).slice(0, 0..2).slice(1, 0..2), x, plain())
+    });
+    refused("expected queries […,queries,width]", [2, 3], |x| {
+        x.scaled_dot_product_attention(x, x.slice(0, 0..1), plain())
+    });
+    refused("the mask f64[3,2] does not broadcast to the scores f64[2,2]", [2, 3], |x| {
+        x.scaled_dot_product_attention(x, x, Attention::new().mask(x.t()))
+    });
+    refused("expected a probability", [2, 3], |x| {
+        x.scaled_dot_product_attention(x, x, Attention::new().dropout(1.0))
+    });
+    refused("expected [batch,…,width]", [2, 3], |x| x.additive_attention(x, x, 4, plain()));
+    let heads = MultiHead::new;
+    refused("4 heads do not divide a width of 6", [2, 3, 6], |x| {
+        x.multi_head_attention(x, x, 4, heads()).output
+    });
+    refused("expected three of [batch,…,width]", [2, 3], |x| {
+        x.multi_head_attention(x, x, 1, heads()).output
+    });
+    refused("expected a key mask bool[2,3], got f64[2,3,6]", [2, 3, 6], |x| {
+        x.multi_head_attention(x, x, 2, MultiHead::new().key_mask(x)).output
+    });
+    refused("embedding: expected integer indices, got f64[2]", [2], |x| x.embedding(3, 4));
+    refused("the index of padding is 3, of 3 rows", [2], |x| {
+        x.convert(bespoke_nn::I32).embedding_with(3, 4, Init::Normal(1.0), Some(3))
+    });
+}
+
+/// The value of a graph without inputs, by the reference evaluator, with parameters as they start.
+fn evaluated(g: &Graph) -> Tensor {
+    let starts = g.start_values();
+    let graph = g.finish().unwrap_or_else(|e| panic!("{e}"));
+    let values = eval(&graph, &|name| starts.iter().find(|s| s.0 == name).map(|s| s.1.clone())).unwrap();
+    values.outputs["y"].clone()
+}
+
+#[test]
+fn queries_that_see_nothing_get_zeros() {
+    let g = Graph::new();
+    let x = g.tensor(&tensor("x", Type::new(F64, [2, 3])));
+    let mask = g.iota(F64, [2, 2], 0).gt(0.0);
+    let y = x.scaled_dot_product_attention(x, x, Attention::new().mask(mask));
+    g.output("y", y.concatenate(&g.grad(y.sum(), &[x]), 0));
+    let values = evaluated(&g).to_vec::<f64>().unwrap();
+    assert_eq!(values[..3], [0.0; 3]);
+    assert!(values[3..].iter().all(|v| v.is_finite()), "{values:?}");
+}
+
+#[test]
+fn additive_attention_is_its_formula() {
+    let g = Graph::new();
+    let q = g.tensor(&tensor("q", Type::new(F64, [1, 1, 2])));
+    let k = g.tensor(&tensor("k", Type::new(F64, [1, 2, 3])));
+    g.output("y", q.additive_attention(k, k, 4, Attention::new().scale(2.0)));
+    let got = evaluated(&g).to_vec::<f64>().unwrap();
+    let starts: Vec<Vec<f64>> = g.start_values().iter().map(|s| s.1.to_vec().unwrap()).collect();
+    let [q, k] =
+        [("q", 2), ("k", 6)].map(|(n, size)| tensor(n, Type::new(F64, [size])).to_vec::<f64>().unwrap());
+    let times = |w: &[f64], x: &[f64]| w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
+    let score = |key: &[f64]| -> f64 {
+        let unit = |u: usize| (times(&starts[0][2 * u..], &q) + times(&starts[1][3 * u..], key)).tanh();
+        2.0 * (0..4).map(|u| starts[2][u] * unit(u)).sum::<f64>()
+    };
+    let weight = 1.0 / (1.0 + (score(&k[3..]) - score(&k[..3])).exp());
+    for i in 0..3 {
+        assert!((got[i] - weight * k[i] - (1.0 - weight) * k[3 + i]).abs() < 1e-12, "{got:?}");
+    }
+}
+
+#[test]
+fn padding_is_embedded_as_zeros_and_learns_nothing() {
+    let g = Graph::new();
+    let words = g.tensor(&Tensor::from_slice([3], &[2i32, 1, 2]).unwrap());
+    let y = words.embedding_with(3, 2, Init::Constant(5.0), Some(1));
+    g.output("y", y);
+    assert_eq!(evaluated(&g).to_vec::<f32>().unwrap(), [5.0, 5.0, 0.0, 0.0, 5.0, 5.0]);
+    let loss = y.sum().node().unwrap();
+    let mut graph = g.finish().unwrap();
+    let slope = grad(&mut graph, loss, &[g.parameters()[0].node]).unwrap()[0];
+    graph.set_output("slope", slope).unwrap();
+    let start = g.start_values()[0].1.clone();
+    let values = eval(&graph, &|_| Some(start.clone())).unwrap();
+    assert_eq!(values.outputs["slope"].to_vec::<f32>().unwrap(), [0.0, 0.0, 0.0, 0.0, 2.0, 2.0]);
+}
+
+#[test]
+fn separable_layers_are_made_of_two() {
+    let g = Graph::new();
+    let x = g.input("x", F64, [2, 3, 5, 5]);
+    assert_eq!(x.separable_conv(4, 3, Conv::new()).ty().to_string(), "f64[2,4,3,3]");
+    assert_eq!(x.depthwise_conv(2, 3, Conv::new().stride(2)).ty().to_string(), "f64[2,6,2,2]");
+    let parameters = g.parameters();
+    let got: Vec<String> = parameters.iter().map(|p| format!("{} {}", p.name, p.ty)).collect();
+    let expected = [
+        "separable/conv0/weight f64[3,1,3,3]",
+        "separable/conv1/weight f64[4,3,1,1]",
+        "separable/conv1/bias f64[4]",
+        "depthwise/conv0/weight f64[6,1,3,3]",
+        "depthwise/conv0/bias f64[6]",
+    ];
+    let numbered: Vec<String> = expected.iter().map(|e| e.replacen('/', "0/", 1)).collect();
+    assert_eq!(got, numbered);
+    g.finish().unwrap();
+}
