@@ -186,17 +186,25 @@ pub fn form_of(graph: &Graph, id: NodeId, convolution: &Convolution) -> Option<F
     best.1
 }
 
-/// The buffer behind an image, which may be it with dimensions in another order, and the steps between its elements.
+/// The buffer behind an image, which may be another view of it, and the steps between its elements.
 fn image_of(graph: &Graph, id: NodeId) -> Option<(NodeId, Vec<i64>)> {
-    let strides = |id: NodeId| graph.ty(id).shape.strides().iter().map(|&s| s as i64).collect::<Vec<_>>();
-    match &graph.node(id).op {
+    let node = graph.node(id);
+    let strides = || node.ty.shape.strides().iter().map(|&s| s as i64).collect::<Vec<_>>();
+    match &node.op {
         Op::Transpose(t) => {
-            let base = graph.node(id).inputs[0];
-            let own = strides(base);
-            (!is_view(&graph.node(base).op)).then(|| (base, t.permutation.iter().map(|&p| own[p]).collect()))
+            let (base, inner) = image_of(graph, node.inputs[0])?;
+            Some((base, t.permutation.iter().map(|&p| inner[p]).collect()))
+        }
+        // Of a buffer as it lies, not of another view.
+        Op::Reshape(_) => {
+            let mut base = node.inputs[0];
+            while let Op::Reshape(_) = &graph.node(base).op {
+                base = graph.node(base).inputs[0];
+            }
+            (!is_view(&graph.node(base).op)).then(|| (base, strides()))
         }
         op if is_view(op) => None,
-        _ => Some((id, strides(id))),
+        _ => Some((id, strides())),
     }
 }
 
@@ -350,8 +358,9 @@ pub fn pack_kernel(
     from.extend(&at[2..dims.len() - 1]);
     let flat = e.flatten(&dims, &at);
     if kernel[kernel.rank() - 1] >= 4 {
+        // Along the kernel, but within a piece that stays in the first-level cache.
         let lane = vars.remove(dims.len() - 1);
-        vars.insert(2, lane);
+        vars.insert(3, lane);
     }
     let value = builder.element(node.inputs[1], &from);
     (vars, flat, value)
