@@ -1,6 +1,7 @@
 //! The language that models are written in: values with operators, layers, losses, optimisers, and the training loop.
 
 mod attention;
+mod cells;
 mod checkpoint;
 mod convolution;
 mod custom;
@@ -22,6 +23,7 @@ mod progress;
 mod prune;
 mod query;
 mod random;
+mod recurrent;
 mod reductions;
 mod scan;
 mod summary;
@@ -32,6 +34,7 @@ mod window;
 
 pub use attention::{Attended, Attention, MultiHead};
 pub use bespoke_tensor::DType::{self, Bool, F32, F64, I32, I64, U8, U32};
+pub use cells::{CellWeights, Nonlinearity};
 pub use convolution::Conv;
 pub use custom::Custom;
 pub use dims::Dims;
@@ -41,6 +44,7 @@ pub use init::Init;
 pub use optimizer::{Adam, AdamW, Optimizer, Sgd};
 pub use prune::live_part;
 pub use query::Query;
+pub use recurrent::Recurrent;
 pub use scan::{Scan, Scanned};
 pub use summary::{Summary, flop, flop_text, thousands};
 pub use trainer::Trainer;

@@ -104,6 +104,57 @@ def multi_head_cross():
     return torch.cat([y.flatten(), weights.flatten()]), at
 
 
+def recurrent(kind, layers, both, lengths=None, initial=False, bias=True, **options):
+    """Batches of 2, 4 steps of 3 numbers, 2 hidden ones."""
+
+    def run():
+        inputs, hidden, sides = 3, 2, 1 + both
+        gates = {"rnn": 1, "lstm": 4, "gru": 3}[kind]
+        at = {"x": tensor("x", 4, 2, inputs)}
+        if initial:
+            at["h"] = tensor("h", layers * sides, 2, hidden)
+        if initial and kind == "lstm":
+            at["c"] = tensor("c", layers * sides, 2, hidden)
+        module = getattr(torch.nn, kind.upper())(
+            inputs, hidden, layers, bidirectional=both, bias=bias, **options
+        )
+        for layer in range(layers):
+            for side in range(sides):
+                width = inputs if layer == 0 else hidden * sides
+                shapes = {"weight_ih": (gates * hidden, width), "weight_hh": (gates * hidden, hidden)}
+                if bias:
+                    shapes |= {"bias_ih": (gates * hidden,), "bias_hh": (gates * hidden,)}
+                for weight, shape in shapes.items():
+                    own = f"{weight}_l{layer}{'_reverse' if side else ''}"
+                    name = f"{kind}0/{own}"
+                    at[name] = tensor(name, *shape)
+        state = None
+        if initial:
+            state = (at["h"], at["c"]) if kind == "lstm" else at["h"]
+        x = at["x"]
+        if lengths is not None:
+            x = torch.nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
+        parameters = {name.split("/")[1]: value for name, value in at.items() if "/" in name}
+        y, last = torch.func.functional_call(module, parameters, (x, state))
+        if lengths is not None:
+            y, _ = torch.nn.utils.rnn.pad_packed_sequence(y, total_length=4)
+        last = last if kind == "lstm" else (last,)
+        return torch.cat([y.flatten()] + [s.flatten() for s in last]), at
+
+    return run
+
+
+CASES["rnn"] = recurrent("rnn", 1, False)
+CASES["rnn_relu"] = recurrent("rnn", 2, True, nonlinearity="relu", initial=True)
+CASES["lstm"] = recurrent("lstm", 1, False)
+CASES["lstm_deep"] = recurrent("lstm", 2, True, initial=True)
+CASES["lstm_lengths"] = recurrent("lstm", 2, True, lengths=[2, 4], initial=True)
+CASES["lstm_plain"] = recurrent("lstm", 1, False, bias=False)
+CASES["gru"] = recurrent("gru", 1, False, initial=True)
+CASES["gru_deep"] = recurrent("gru", 2, True, lengths=[3, 1])
+CASES["gru_plain"] = recurrent("gru", 1, True, bias=False)
+
+
 def line(case, what, values):
     print(case, what, *(f"{v:.13g}" for v in values.flatten().tolist()))
 

@@ -5,7 +5,9 @@ use std::{cell::RefCell, collections::BTreeMap};
 use bespoke_autodiff::grad;
 use bespoke_compiler::{Config, compile};
 use bespoke_graph::{NodeId, eval};
-use bespoke_nn::{Attention, Conv, F64, Graph, Init, MultiHead, Padding, Value};
+use bespoke_nn::{
+    Attention, CellWeights, Conv, F64, Graph, Init, MultiHead, Nonlinearity, Padding, Recurrent, Value,
+};
 use bespoke_tensor::{Scalar, Tensor, Type};
 
 /// The tensor of a name, as `layers.py` makes it.
@@ -75,6 +77,39 @@ fn convolution<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
     })
 }
 
+/// All results of recurrent layers, one behind the other.
+fn recurrent<'g>(name: &str, i: &Inputs<'g>, options: Recurrent<'g>) -> Option<Value<'g>> {
+    let x = i.get("x", [4, 2, 3]);
+    let lengths = |numbers: [i32; 2]| i.0.tensor(&Tensor::from_slice([2], &numbers).unwrap());
+    let state = |name, number: usize| i.get(name, [number, 2, 2]);
+    let deep = options.layers(2).bidirectional();
+    let (y, states) = match name {
+        "rnn" => two(x.rnn(2, options)),
+        "rnn_relu" => two(x.rnn(2, deep.nonlinearity(Nonlinearity::Relu).initial(state("h", 4)))),
+        "lstm" => three(x.lstm(2, options)),
+        "lstm_deep" => three(x.lstm(2, deep.initial(state("h", 4)).initial_cell(state("c", 4)))),
+        "lstm_lengths" => {
+            let options = deep.initial(state("h", 4)).initial_cell(state("c", 4));
+            three(x.lstm(2, options.lengths(lengths([2, 4]))))
+        }
+        "lstm_plain" => three(x.lstm(2, options.bias(false))),
+        "gru" => two(x.gru(2, options.initial(state("h", 1)))),
+        "gru_deep" => two(x.gru(2, deep.lengths(lengths([3, 1])))),
+        "gru_plain" => two(x.gru(2, options.bidirectional().bias(false))),
+        _ => return None,
+    };
+    let flat = |v: Value<'g>| v.reshape([v.shape().elements()]);
+    Some(flat(y).concatenate(&states.into_iter().map(flat).collect::<Vec<_>>(), 0))
+}
+
+fn two<'g>((y, h): (Value<'g>, Value<'g>)) -> (Value<'g>, Vec<Value<'g>>) {
+    (y, vec![h])
+}
+
+fn three<'g>((y, (h, c)): (Value<'g>, (Value<'g>, Value<'g>))) -> (Value<'g>, Vec<Value<'g>>) {
+    (y, vec![h, c])
+}
+
 /// The numbers of each case, by name of the tensor.
 fn table() -> Vec<(&'static str, BTreeMap<&'static str, Vec<f64>>)> {
     let mut cases: Vec<(&str, BTreeMap<&str, Vec<f64>>)> = vec![];
@@ -90,11 +125,14 @@ fn table() -> Vec<(&'static str, BTreeMap<&'static str, Vec<f64>>)> {
     cases
 }
 
-fn check(name: &str, expected: &BTreeMap<&str, Vec<f64>>) {
+type Steps = for<'g> fn(Recurrent<'g>) -> Recurrent<'g>;
+
+fn check(name: &str, expected: &BTreeMap<&str, Vec<f64>>, steps: Steps) {
     let g = Graph::new();
     let inputs = Inputs(&g, RefCell::default());
     let y = attention(name, &inputs)
         .or_else(|| convolution(name, &inputs))
+        .or_else(|| recurrent(name, &inputs, steps(Recurrent::new())))
         .unwrap_or_else(|| panic!("the table has a case `{name}` that this test does not know"));
     let parameters = g.parameters();
     let mut at: Vec<(String, NodeId, Type)> = vec![];
@@ -130,12 +168,18 @@ fn check(name: &str, expected: &BTreeMap<&str, Vec<f64>>) {
     }
 }
 
+/// How recurrent layers may have their steps.
+const STEPS: [Steps; 4] = [|r| r, |r| r.unrolled(), |r| r.segments(3), |r| r.checkpoints()];
+
 #[test]
 fn values_and_gradients_are_pytorchs() {
     let cases = table();
-    assert_eq!(cases.len(), 11);
+    assert_eq!(cases.len(), 20);
     for (name, expected) in &cases {
-        check(name, expected);
+        let recurrent = ["rnn", "lstm", "gru"].iter().any(|kind| name.starts_with(kind));
+        for steps in &STEPS[..if recurrent { 4 } else { 1 }] {
+            check(name, expected, *steps);
+        }
     }
 }
 
@@ -211,6 +255,26 @@ fn mistakes_are_told() {
     refused("expected a key mask bool[2,3], got f64[2,3,6]", [2, 3, 6], |x| {
         x.multi_head_attention(x, x, 2, MultiHead::new().key_mask(x)).output
     });
+
+    let plain = Recurrent::new;
+    refused("rnn: expected [steps,batch,inputs], got f64[2,3]", [2, 3], |x| x.rnn(4, plain()).0);
+    refused("expected [batch,steps,inputs]", [2, 3], |x| x.gru(4, Recurrent::new().batch_first()).0);
+    refused("lstm: 0 layers of 4 hidden numbers", [2, 3, 4], |x| x.lstm(4, Recurrent::new().layers(0)).0);
+    refused("lstm: 1 layers of 0 hidden numbers", [2, 3, 4], |x| x.lstm(0, plain()).1.1);
+    refused("expected a probability", [2, 3, 4], |x| x.lstm(2, Recurrent::new().dropout(1.5)).0);
+    refused("expected states f64[1,3,2], got f64[2,3,4]", [2, 3, 4], |x| {
+        x.lstm(2, Recurrent::new().initial(x)).0
+    });
+    refused("only an LSTM", [2, 3, 4], |x| x.gru(4, Recurrent::new().initial_cell(x)).0);
+    refused("only `rnn`", [2, 3, 4], |x| x.gru(4, Recurrent::new().nonlinearity(Nonlinearity::Relu)).0);
+    refused("expected lengths of integers [3], got f64[2,3,4]", [2, 3, 4], |x| {
+        x.gru(4, Recurrent::new().lengths(x)).0
+    });
+    refused("at least one step", [0, 3, 4], |x| x.gru(4, Recurrent::new().unrolled()).0);
+    refused("lstm_cell: expected [batch,inputs]", [2, 3], |x| {
+        x.lstm_cell(x, x, &CellWeights::gru(x.graph(), F64, 3, 3)).0
+    });
+    refused("linear: expected", [2, 3], |x| x.gru_cell(x, &CellWeights::gru(x.graph(), F64, 4, 3)));
     refused("embedding: expected integer indices, got f64[2]", [2], |x| x.embedding(3, 4));
     refused("the index of padding is 3, of 3 rows", [2], |x| {
         x.convert(bespoke_nn::I32).embedding_with(3, 4, Init::Normal(1.0), Some(3))
@@ -292,4 +356,64 @@ fn separable_layers_are_made_of_two() {
     let numbered: Vec<String> = expected.iter().map(|e| e.replacen('/', "0/", 1)).collect();
     assert_eq!(got, numbered);
     g.finish().unwrap();
+}
+
+/// A value of a graph, with tensors by name for all that it reads.
+fn eval_at(graph: &bespoke_graph::Graph, value: Value<'_>) -> Vec<f64> {
+    let mut graph = graph.clone();
+    graph.set_output("y", value.node().unwrap()).unwrap();
+    let types: BTreeMap<String, Type> =
+        graph.states().iter().map(|s| (s.name.clone(), graph.ty(s.node))).collect();
+    let last = |name: &str| name.rsplit('/').next().unwrap().replace("_l0", "");
+    eval(&graph, &|n| Some(tensor(&last(n), types[n]))).unwrap().outputs["y"].to_vec().unwrap()
+}
+
+#[test]
+fn cells_step_as_layers_do() {
+    let g = Graph::new();
+    let x = g.tensor(&tensor("x", Type::new(F64, [3, 2, 4])));
+    let zeros = g.full(F64, [2, 5], 0.0);
+    let weights = CellWeights::gru(&g, F64, 4, 5);
+    let mut h = zeros;
+    for t in 0..3 {
+        h = x.slice(0, t..t + 1).squeeze(0).gru_cell(h, &weights);
+    }
+    let graph = g.finish().unwrap();
+    let values = eval_at(&graph, h);
+    let other = Graph::new();
+    let (_, last) = other.tensor(&tensor("x", Type::new(F64, [3, 2, 4]))).gru(5, Recurrent::new());
+    assert_eq!(eval_at(&other.finish().unwrap(), last), values);
+}
+
+#[test]
+fn axes_of_the_batch_may_come_first() {
+    let g = Graph::new();
+    let x = g.tensor(&tensor("x", Type::new(F64, [3, 2, 4])));
+    let options = Recurrent::new().batch_first();
+    let (y, _) = x.rnn(5, options);
+    assert_eq!(y.ty().to_string(), "f64[3,2,5]");
+    let g2 = Graph::new();
+    let x = g2.tensor(&tensor("x", Type::new(F64, [3, 2, 4])));
+    let (z, _) = x.transpose(&[1, 0, 2]).rnn(5, Recurrent::new());
+    let z = z.transpose(&[1, 0, 2]);
+    assert_eq!(eval_at(&g.finish().unwrap(), y), eval_at(&g2.finish().unwrap(), z));
+}
+
+#[test]
+fn layers_drop_between() {
+    let g = Graph::new();
+    let x = g.tensor(&tensor("x", Type::new(F64, [3, 2, 4])));
+    let once = |layers, probability: f64| {
+        let before = g.finish().unwrap().len();
+        let (y, _) = x.rnn(3, Recurrent::new().layers(layers).dropout(probability));
+        g.output(&format!("y{layers}{probability}"), y);
+        let graph = g.finish().unwrap();
+        graph
+            .ids()
+            .skip(before)
+            .filter(|&id| matches!(graph.node(id).op, bespoke_graph::Op::RandomBits(_)))
+            .count()
+    };
+    assert_eq!([once(1, 0.5), once(3, 0.5), once(3, 0.0)], [0, 2, 0]);
+    assert!(g.compile().is_ok());
 }
