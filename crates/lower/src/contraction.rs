@@ -3,7 +3,7 @@
 //! A and B are definitions: loop kernels pack them into panels, whatever they are fused with. What follows the product
 //! (its epilogue) is a loop kernel over rows of the result.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use bespoke_graph::{Graph, NodeId, Op};
 use bespoke_loops::Kernel;
@@ -80,6 +80,8 @@ pub struct Gathered {
     pub starts: Vec<i64>,
     /// Of each of the k terms.
     pub terms: Vec<i64>,
+    /// Of each panel of columns, the terms that are not zero for all of them; of rows, none: all terms count.
+    pub ranges: Vec<Range<usize>>,
 }
 
 /// One launch: the tile over all panels, then the epilogue over the rows.

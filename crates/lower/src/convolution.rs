@@ -4,6 +4,8 @@
 //! either each image is a product of its own, whose columns are its output positions, row by row, and which lies in the
 //! result as it is; or the positions of all images together are the columns of one product, where rows are too short.
 
+use std::ops::Range;
+
 use bespoke_graph::{
     Graph, NodeId, Op,
     op::{self, Convolution},
@@ -226,14 +228,21 @@ pub fn gathered(graph: &Graph, id: NodeId, form: &Form) -> Option<(NodeId, Gathe
     let along = |dilation: &[usize]| {
         strides[2..].iter().zip(dilation).map(|(s, &d)| s * d as i64).collect::<Vec<_>>()
     };
-    let terms = steps(&kernel[1..], &[&strides[1..2], &along(&c.kernel_dilation)].concat());
+    let mut kernel_dims = kernel[1..].to_vec();
+    let mut kernel_steps = [&strides[1..2], &along(&c.kernel_dilation)].concat();
+    if side == Side::Columns {
+        kernel_dims.swap(0, 1);
+        kernel_steps.swap(0, 1);
+    }
+    let terms = steps(&kernel_dims, &kernel_steps);
     let crop: i64 = strides[2..].iter().zip(&c.padding).map(|(s, p)| -p.0 * s * size).sum();
     let mut positions = steps(&out[2..], &along(&c.stride));
     positions.iter_mut().for_each(|p| *p += crop);
-    let (starts, batch) = match side {
+    let (starts, batch, ranges) = match side {
         Side::Columns => {
             let firsts = (0..form.column_panels()).map(|panel| positions[form.columns(panel).0]);
-            (firsts.collect(), strides[0] * size / c.groups as i64)
+            let ranges = term_ranges(graph, image, c, form, kernel, out);
+            (firsts.collect(), strides[0] * size / c.groups as i64, ranges)
         }
         Side::Rows => {
             let step = strides[0] * size;
@@ -242,10 +251,40 @@ pub fn gathered(graph: &Graph, id: NodeId, form: &Form) -> Option<(NodeId, Gathe
             // Rows beyond the last repeat it; what is computed from them is dropped.
             let last = *rows.last().expect("there are images and positions");
             rows.resize(rows.len().next_multiple_of(form.tile.mr), last);
-            (rows, 0)
+            (rows, 0, vec![])
         }
     };
-    Some((image, Gathered { side, batch, starts, terms }))
+    Some((image, Gathered { side, batch, starts, terms, ranges }))
+}
+
+/// The terms of each panel of columns but for those that only meet zeros before or after the image, along the first spatial
+/// dimension: it is the outermost of the terms.
+fn term_ranges(
+    graph: &Graph,
+    image: NodeId,
+    c: &Convolution,
+    form: &Form,
+    kernel: Shape,
+    out: Shape,
+) -> Vec<Range<usize>> {
+    let (k, a_step) = (form.extents.k, form.extents.k / kernel[2]);
+    let rest: usize = out[3..].iter().product();
+    let pad = match &graph.node(image).op {
+        // A run that goes over several rows has none of its own.
+        Op::Pad(pad) if form.run <= rest => pad,
+        _ => return vec![0..k; form.column_panels()],
+    };
+    let inside = graph.ty(graph.node(image).inputs[0]).shape[2];
+    let covered = (inside.max(1) - 1) * (pad.inner[2] + 1);
+    let (first, last) = (pad.low[2] as i64, (pad.low[2] + covered) as i64);
+    let of = |panel: usize| {
+        let at = (form.columns(panel).0 / rest * c.stride[0]) as i64 - c.padding[0].0;
+        let met = |&i: &usize| (first..=last).contains(&(at + (i * c.kernel_dilation[0]) as i64));
+        let start = (0..kernel[2]).find(met).unwrap_or(kernel[2]);
+        let end = (start..kernel[2]).rev().find(met).map_or(start, |i| i + 1);
+        start * a_step..end * a_step
+    };
+    (0..form.column_panels()).map(of).collect()
 }
 
 /// The first of the last dimensions whose output positions, as one run, are a run of the image.
@@ -343,7 +382,11 @@ pub fn pack_kernel(
     let as_columns = form.layout == Layout::FeaturesLast;
     let (features, width) =
         if as_columns { (form.extents.n, form.tile.nr) } else { (form.extents.m, form.tile.mr) };
-    let dims = [&[form.a_batch, features.div_ceil(width)], &kernel[1..], &[width]].concat();
+    let mut dims = [&[form.a_batch, features.div_ceil(width)], &kernel[1..], &[width]].concat();
+    let swaps = form.gather == Some(Side::Columns);
+    if swaps {
+        dims.swap(2, 3); // see `term_ranges`
+    }
     let (mut vars, at) = loops(builder, &dims);
     let e = &mut builder.exprs;
     let mut panel = e.index_mul(at[1], width as i64);
@@ -356,6 +399,9 @@ pub fn pack_kernel(
     let first = e.index_mul(at[0], features as i64);
     let mut from = vec![e.index_add(first, feature)];
     from.extend(&at[2..dims.len() - 1]);
+    if swaps {
+        from.swap(1, 2);
+    }
     let flat = e.flatten(&dims, &at);
     if kernel[kernel.rank() - 1] >= 4 {
         // Along the kernel, but within a piece that stays in the first-level cache.

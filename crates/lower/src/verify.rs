@@ -95,6 +95,10 @@ fn verify_gathered(program: &Program, c: &Contraction, g: &Gathered) -> Vec<Stri
             g.starts.len()
         ));
     }
+    let ranges = if g.side == Side::Columns { count } else { 0 };
+    if g.ranges.len() != ranges || g.ranges.iter().any(|r| r.start > r.end || r.end > g.terms.len()) {
+        violations.push(format!("{}: not a range of terms a panel", c.name));
+    }
     let ends = |v: &[i64]| (v.iter().min().copied().unwrap_or(0), v.iter().max().copied().unwrap_or(0));
     let (terms, starts) = (ends(&g.terms), ends(&g.starts));
     let last = g.batch * (c.extents.batch as i64 - 1) + (vector * c.tile.dtype.size()) as i64;

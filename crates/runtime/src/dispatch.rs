@@ -281,9 +281,12 @@ impl Product<'_> {
             _ => e.k,
         };
         for from in (0..e.k).step_by(terms) {
-            let steps = from..(from + terms).min(e.k);
             for column_panel in 0..n_panels {
                 let (column, width) = self.c.columns(column_panel);
+                let steps = match self.tile {
+                    Multiply::Gather(_, how) if how.side == Side::Columns => how.ranges[column_panel].clone(),
+                    _ => from..(from + terms).min(e.k),
+                };
                 for panel in first..first + count {
                     let height = tile.mr.min(e.m - panel * tile.mr);
                     let to = product.add(((batch * e.m + panel * tile.mr) * e.n + column) * size);
@@ -352,16 +355,16 @@ impl Product<'_> {
             // SAFETY: both panels are whole, and the caller has room for the tile.
             Multiply::Panels(code) => unsafe { code(panel_a(), panel_b(), k, to, ldc) },
             Multiply::Gather(code, how) => {
-                let (terms, add) = (how.terms[steps.clone()].as_ptr(), i64::from(steps.start > 0));
+                let (terms, at_start) = (how.terms[steps.clone()].as_ptr(), steps.start == 0);
                 let at = batch as i64 * how.batch;
-                let (a, b, rows) = match how.side {
+                let (a, b, rows, add) = match how.side {
                     Side::Rows => {
                         let rows = how.starts[panel * tile.mr..][..tile.mr].as_ptr();
-                        (self.a.add(at as usize), panel_b(), rows)
+                        (self.a.add(at as usize), panel_b(), rows, i64::from(!at_start))
                     }
                     Side::Columns => {
                         let start = at + how.starts[column_panel];
-                        (panel_a(), b.0.wrapping_offset(start as isize), terms)
+                        (panel_a(), b.0.wrapping_offset(start as isize), terms, 0)
                     }
                 };
                 // SAFETY: as above; what is gathered lies in its buffer, which the program's verifier checks, and there are as

@@ -199,7 +199,11 @@ fn product(c: &Contraction, a: &Tensor, b: &Tensor) -> Tensor {
     Tensor::from_fn(Type::new(tile.dtype, [e.batch * e.m * e.n]), |flat| {
         let (batch, i, j) = (flat / (e.m * e.n), flat / e.n % e.m, flat % e.n);
         let mut sum = Scalar::from_f64(tile.dtype, 0.0);
-        for p in 0..e.k {
+        let terms = match &c.gathered {
+            Some(g) if g.side == Side::Columns => g.ranges[places[j].0].clone(),
+            _ => 0..e.k,
+        };
+        for p in terms {
             let gathered = |g: &Gathered, start: usize| {
                 (batch as i64 * g.batch + g.starts[start] + g.terms[p]) as usize / tile.dtype.size()
             };

@@ -160,7 +160,7 @@ impl Bounds<'_> {
                 let terms = dot.contract.0.iter().map(|&d| self.operand(0).0.shape()[d]).product();
                 self.dot(terms)
             }
-            Op::Convolution(_) => self.dot(self.operand(1).0.shape()[1..].iter().product()),
+            Op::Convolution(_) => self.convolution(),
             Op::Scan(_) => unreachable!("scans were unrolled"),
             Op::Select(_) => self.select(),
             Op::Unary(_) | Op::Binary(_) | Op::Convert(_) => self.elementwise(),
@@ -276,6 +276,17 @@ impl Bounds<'_> {
             if doubtful && !self.value().get(i).to_f64().is_finite() {
                 *b = f64::INFINITY; // infinity times what may be zero
             }
+        }
+        bounds
+    }
+
+    /// Zeros around the operand may be multiplied or not, which matters where the kernel is not finite.
+    fn convolution(&self) -> Vec<f64> {
+        let kernel = self.operand(1).0;
+        let mut bounds = self.dot(kernel.shape()[1..].iter().product());
+        if self.value().dtype().is_float() && !kernel.scalars().all(|s| s.to_f64().is_finite()) {
+            let doubtful = self.value().scalars().map(|s| !s.to_f64().is_finite());
+            bounds.iter_mut().zip(doubtful).filter(|b| b.1).for_each(|b| *b.0 = f64::INFINITY);
         }
         bounds
     }

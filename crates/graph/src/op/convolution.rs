@@ -10,6 +10,7 @@ use crate::{Attribute, Attributes, Graph, NodeId, attributes::Reader};
 /// group of the feature o: a cross-correlation in any number of spatial dimensions. With `input_dilation` d, zeros lie
 /// between the elements of `x`, which are then d apart. Around it lie zeros, `padding` of them before the first and after
 /// the last; a negative number takes elements away. Where not even one kernel fits, the extent of the result is 0.
+/// Whether such zeros meet the kernel is left open: where it is infinite, they may make NaN of the result or not.
 ///
 /// Inputs: `x`: `[N, C, spatial…]`; `kernel`: `[O, C / groups, spatial…]`, numbers of one type.
 /// Constraints: at least one spatial dimension; a stride, padding and two dilations for each; strides, dilations, `groups` and
