@@ -5,6 +5,7 @@ mod derivatives;
 mod extremes;
 mod laws;
 mod lstm;
+mod memory;
 mod random;
 mod regressions;
 mod samples;

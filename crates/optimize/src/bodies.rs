@@ -2,7 +2,7 @@
 
 use bespoke_graph::{Body, Graph, NodeId, Op, op::Scan};
 
-use crate::{Config, OptimizeError, Report, cost, optimize, tier0};
+use crate::{Config, OptimizeError, Policy, Report, cost, optimize, tier0};
 
 /// The graph with the bodies of its scans trimmed and rewritten.
 pub fn rewrite(graph: &Graph, config: &Config, report: &mut Report) -> Result<Graph, OptimizeError> {
@@ -21,7 +21,9 @@ pub fn rewrite(graph: &Graph, config: &Config, report: &mut Report) -> Result<Gr
             scans.iter().filter(|&&s| graph.are_siblings(id, s)).filter_map(|s| scan_of(graph, *s));
         let results: Vec<usize> = siblings.map(|s| s.result).collect();
         let mut trimmed = trim(scan_of(graph, id).expect("it is a scan"), &results);
-        let (body, inner) = optimize(&trimmed.scan.body, config)?;
+        // A step's values live as long as the step.
+        let config = Config { policy: Policy::KeepAll, ..config.clone() };
+        let (body, inner) = optimize(&trimmed.scan.body, &config)?;
         trimmed.scan.body = Body::new(body);
         report.add_body(inner);
         loops.push((id, trimmed));

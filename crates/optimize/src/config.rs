@@ -1,5 +1,7 @@
 //! What may be done, and how long.
 
+use crate::Policy;
+
 /// How the result of a rewrite may differ from the original. Each class allows the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Rounding {
@@ -27,6 +29,8 @@ pub struct Config {
     pub growth: usize,
     /// A rule is applied at most so many times a round.
     pub matches_per_rule: usize,
+    /// What is computed again, at the end, rather than kept in memory.
+    pub policy: Policy,
 }
 
 impl Default for Config {
@@ -37,6 +41,7 @@ impl Default for Config {
             iterations: 6,
             growth: 10,
             matches_per_rule: 500,
+            policy: Policy::KeepAll,
         }
     }
 }

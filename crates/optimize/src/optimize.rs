@@ -4,9 +4,9 @@ use bespoke_graph::{Graph, NodeId, Operator, inline_customs};
 use bespoke_tensor::Type;
 
 use crate::{
-    Config, Finding, Fired, OptimizeError, Report, bodies, cost,
+    Config, Finding, Fired, OptimizeError, Policy, Report, bodies, cost,
     extract::{self, Choice, Choices},
-    regions, rule,
+    regions, rematerialise, rule,
     saturate::{self, Saturated},
     tier0,
 };
@@ -28,6 +28,10 @@ pub fn optimize(graph: &Graph, config: &Config) -> Result<(Graph, Report), Optim
     report.folded = applied.folded;
     if config.egraph {
         result = regions::search_regions(&result, config, &mut report)?;
+    }
+    if config.policy != Policy::KeepAll {
+        let (again, done) = rematerialise(&result, config.policy);
+        (result, report.rematerialised) = (again, Some(done));
     }
     report.nodes = [graph.len(), result.len()];
     report.flops = [cost::graph_flops(graph), cost::graph_flops(&result)];

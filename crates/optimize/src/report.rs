@@ -4,6 +4,8 @@ use std::fmt;
 
 use bespoke_graph::NodeId;
 
+use crate::Rematerialised;
+
 /// A rule and how often it was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fired {
@@ -95,6 +97,8 @@ pub struct Report {
     pub found: Vec<Finding>,
     /// The candidates of extraction, the cheapest first; summed over regions, of which each has its own choice.
     pub candidates: Vec<Candidate>,
+    /// What is computed again to save memory, if that was asked for.
+    pub rematerialised: Option<Rematerialised>,
     /// What was done to the bodies of scans.
     pub bodies: Vec<Report>,
 }
@@ -135,7 +139,7 @@ impl Report {
 }
 
 /// `1.9 MFLOP`
-fn flop(value: f64) -> String {
+pub(crate) fn flop(value: f64) -> String {
     let (scale, unit) = match value {
         v if v >= 1e9 => (1e9, "GFLOP"),
         v if v >= 1e6 => (1e6, "MFLOP"),
@@ -179,6 +183,9 @@ impl fmt::Display for Report {
             time(self.costs[1]),
             time(self.costs[2])
         )?;
+        if let Some(done) = &self.rematerialised {
+            writeln!(f, "  {done}")?;
+        }
         for finding in &self.found {
             writeln!(f, "  {finding}")?;
         }

@@ -1,0 +1,107 @@
+//! Memory for time: programs whose forward values are computed again.
+
+use bespoke::{
+    compiler::Artifact,
+    graph::{Graph, NodeId, Values, eval, op, verify},
+    optimize::{Policy, optimize, rematerialise},
+    prelude::{Config, DType, Executable, Type, compile},
+};
+use bespoke_testkit::{compare_values, random_graph, random_inputs, reference};
+
+use crate::columns;
+
+/// The gradient of Σ hₙ² by all weights, where hᵢ = tanh(hᵢ₋₁ Wᵢ).
+fn deep(layers: usize, batch: usize, width: usize) -> Graph {
+    let mut g = Graph::new();
+    let mut h = g.input("x", Type::new(DType::F32, [batch, width])).unwrap();
+    let square = Type::new(DType::F32, [width, width]);
+    let weights: Vec<NodeId> = (0..layers).map(|i| g.state(&format!("w{i}"), square).unwrap()).collect();
+    for &w in &weights {
+        let product = g.matmul(h, w);
+        h = g.unary(op::Unary::Tanh, product);
+    }
+    let squares = g.times(h, h);
+    let loss = g.sum_all(squares);
+    g.set_output("loss", loss).unwrap();
+    let gradients = bespoke::autodiff::grad(&mut g, loss, &weights).unwrap();
+    let rate = g.fill(square, 0.01);
+    for (&w, gradient) in weights.iter().zip(gradients) {
+        let step = g.times(rate, gradient);
+        let next = g.minus(w, step);
+        g.set_next(w, next).unwrap();
+    }
+    g
+}
+
+/// Runs a graph as it is.
+fn run(graph: &Graph) -> (Executable, Values) {
+    let config = Config { optimize: None, ..Config::default() };
+    let mut program = compile(graph, &config, &mut |_| ()).unwrap();
+    let values = columns::run(&mut program, graph, &random_inputs(graph, 5, false)).unwrap();
+    (program, values)
+}
+
+#[test]
+fn budgets_shrink_the_arena_and_keep_the_results() {
+    let (layers, batch, width) = (24, 64, 32);
+    let bytes = 4 * batch * width;
+    let (step, _) = optimize(&deep(layers, batch, width), &Default::default()).unwrap();
+    let (program, expected) = run(&step);
+    let before = program.arena_bytes();
+    assert!(before > layers * bytes, "{before}");
+    for budget in [18 * bytes, 14 * bytes, 12 * bytes] {
+        let (again, report) = rematerialise(&step, Policy::Budget(budget));
+        assert!(report.bytes[1] <= budget && budget < report.bytes[0], "{report}");
+        assert!(report.flops < 0.5 * 2.0 * (layers * batch * width * width) as f64 * 2.0, "{report}");
+        let (program, values) = run(&again);
+        // Packed panels and padding come on top.
+        let after = program.arena_bytes();
+        assert!(after <= budget + 4 * bytes && after < before, "{report}; arena {before} → {after}");
+        columns::same_bits(&values, &expected).unwrap();
+    }
+}
+
+/// Through the whole way: the policy is a choice of optimisation, and its report says what was done.
+#[test]
+fn the_policy_is_part_of_the_configuration() {
+    let graph = deep(12, 32, 16);
+    let sources = random_inputs(&graph, 5, false);
+    let expected = reference(&graph, &|n| sources.get(n).cloned()).unwrap();
+    for policy in [Policy::RecomputeElementwise, Policy::KeepProducts, Policy::Budget(9 * 4 * 32 * 16)] {
+        let options = bespoke::optimize::Config { policy, ..Default::default() };
+        let config = Config { optimize: Some(options), ..Config::default() };
+        let mut text = String::new();
+        let mut program = compile(&graph, &config, &mut |event| {
+            if let Artifact::Optimized(_, report) = &event.artifact {
+                text = report.to_string();
+            }
+        })
+        .unwrap();
+        let values = columns::run(&mut program, &graph, &sources).unwrap();
+        compare_values(&values, &expected).unwrap();
+        assert!(text.contains("nodes computed again") || policy != Policy::Budget(9 * 4 * 32 * 16), "{text}");
+    }
+}
+
+#[test]
+fn random_graphs_mean_the_same_whatever_is_computed_again() {
+    let mut changed = 0;
+    for seed in 0..200 {
+        let graph = random_graph(seed, 40);
+        let sources = random_inputs(&graph, seed, false);
+        let source = |n: &str| sources.get(n).cloned();
+        let expected = eval(&graph, &source).unwrap();
+        for policy in
+            [Policy::KeepAll, Policy::RecomputeElementwise, Policy::KeepProducts, Policy::Budget(64)]
+        {
+            let (again, report) = rematerialise(&graph, policy);
+            assert_eq!(verify(&again), Vec::<String>::new());
+            changed += report.nodes;
+            assert!(report.bytes[1] <= report.bytes[0], "{report}\n{graph}");
+            let values = eval(&again, &source).unwrap();
+            columns::same_bits(&values, &expected)
+                .unwrap_or_else(|e| panic!("{policy:?}: {e}\n{graph}\n{again}"));
+        }
+    }
+    assert!(changed > 100, "{changed}");
+}
