@@ -1,6 +1,7 @@
 //! The language that models are written in: values with operators, layers, losses, optimisers, and the training loop.
 
 mod attention;
+mod bins;
 mod cells;
 mod checkpoint;
 mod convolution;
@@ -18,6 +19,7 @@ mod layers;
 mod losses;
 mod movement;
 mod optimizer;
+mod pooling;
 mod products;
 mod progress;
 mod prune;
@@ -42,6 +44,7 @@ pub use error::{BuildError, TrainError};
 pub use graph::{Graph, Layer, Parameter};
 pub use init::Init;
 pub use optimizer::{Adam, AdamW, Optimizer, Sgd};
+pub use pooling::Pool;
 pub use prune::live_part;
 pub use query::Query;
 pub use recurrent::Recurrent;

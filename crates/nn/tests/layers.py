@@ -155,6 +155,46 @@ CASES["gru_deep"] = recurrent("gru", 2, True, lengths=[3, 1])
 CASES["gru_plain"] = recurrent("gru", 1, True, bias=False)
 
 
+def pool(name, shape, **options):
+    def run():
+        at = {"x": tensor("x", *shape)}
+        return getattr(F, name)(at["x"], **options), at
+
+    return run
+
+
+CASES["max_pool1d"] = pool("max_pool1d", (2, 3, 8), kernel_size=3, stride=2, padding=1, dilation=2)
+CASES["max_pool2d"] = pool("max_pool2d", (2, 3, 5, 6), kernel_size=(3, 2), stride=2, padding=(1, 0))
+CASES["max_pool2d_ceil"] = pool("max_pool2d", (1, 2, 6, 5), kernel_size=2, stride=3, padding=1, ceil_mode=True)
+CASES["max_pool3d"] = pool("max_pool3d", (1, 2, 4, 4, 4), kernel_size=2)
+CASES["avg_pool1d"] = pool("avg_pool1d", (2, 3, 8), kernel_size=3, stride=2, padding=1)
+CASES["avg_pool2d"] = pool("avg_pool2d", (2, 2, 5, 6), kernel_size=(3, 2), stride=2, padding=(1, 0), count_include_pad=False)
+CASES["avg_pool2d_ceil"] = pool("avg_pool2d", (1, 2, 6, 5), kernel_size=2, stride=3, padding=1, ceil_mode=True)
+CASES["avg_pool3d"] = pool("avg_pool3d", (1, 2, 4, 4, 4), kernel_size=2)
+CASES["max_pool1d_wide"] = pool("max_pool1d", (1, 2, 40), kernel_size=18, stride=7, padding=9)
+CASES["avg_pool1d_wide"] = pool("avg_pool1d", (1, 2, 40), kernel_size=18, stride=7, padding=9)
+CASES["avg_pool2d_divisor"] = pool("avg_pool2d", (1, 2, 4, 5), kernel_size=2, divisor_override=3)
+CASES["adaptive_avg_pool1d"] = pool("adaptive_avg_pool1d", (2, 2, 8), output_size=3)
+CASES["adaptive_avg_pool2d"] = pool("adaptive_avg_pool2d", (1, 2, 5, 7), output_size=(2, 3))
+CASES["adaptive_avg_pool3d"] = pool("adaptive_avg_pool3d", (1, 2, 4, 3, 5), output_size=(2, 3, 2))
+CASES["adaptive_max_pool1d"] = pool("adaptive_max_pool1d", (2, 2, 8), output_size=3)
+CASES["adaptive_max_pool2d"] = pool("adaptive_max_pool2d", (1, 2, 5, 7), output_size=(2, 3))
+CASES["adaptive_max_pool3d"] = pool("adaptive_max_pool3d", (1, 2, 4, 3, 5), output_size=(2, 3, 2))
+
+
+@case
+def max_pool2d_ties():
+    x = tensor("x", 1, 2, 6, 7)
+    y = torch.floor(x * 1.5) + (x - x.detach())
+    return F.max_pool2d(y, 3, stride=2, padding=1), {"x": x}
+
+
+@case
+def lp_pool2d():
+    at = {"x": tensor("x", 1, 2, 5, 4)}
+    return F.lp_pool2d(at["x"].abs(), 3.0, 2, stride=2), at
+
+
 def line(case, what, values):
     print(case, what, *(f"{v:.13g}" for v in values.flatten().tolist()))
 

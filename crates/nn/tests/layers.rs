@@ -6,7 +6,7 @@ use bespoke_autodiff::grad;
 use bespoke_compiler::{Config, compile};
 use bespoke_graph::{NodeId, eval};
 use bespoke_nn::{
-    Attention, CellWeights, Conv, F64, Graph, Init, MultiHead, Nonlinearity, Padding, Recurrent, Value,
+    Attention, CellWeights, Conv, F64, Graph, Init, MultiHead, Nonlinearity, Padding, Pool, Recurrent, Value,
 };
 use bespoke_tensor::{Scalar, Tensor, Type};
 
@@ -77,6 +77,39 @@ fn convolution<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
     })
 }
 
+fn pooling<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
+    let pool = Pool::new();
+    Some(match name {
+        "max_pool1d" => i.get("x", [2, 3, 8]).max_pool1d(3, pool.stride(2).padding(1).dilation(2)),
+        "max_pool2d" => i.get("x", [2, 3, 5, 6]).max_pool2d([3, 2], pool.stride(2).padding([1, 0])),
+        "max_pool2d_ceil" => i.get("x", [1, 2, 6, 5]).max_pool2d(2, pool.stride(3).padding(1).ceil_mode()),
+        "max_pool2d_ties" => {
+            let x = i.get("x", [1, 2, 6, 7]);
+            let steps = (x * 1.5).floor() + (x - x.stop_gradient());
+            steps.max_pool2d(3, pool.stride(2).padding(1))
+        }
+        "max_pool3d" => i.get("x", [1, 2, 4, 4, 4]).max_pool3d(2, pool),
+        "max_pool1d_wide" => i.get("x", [1, 2, 40]).max_pool1d(18, pool.stride(7).padding(9)),
+        "avg_pool1d" => i.get("x", [2, 3, 8]).avg_pool1d(3, pool.stride(2).padding(1)),
+        "avg_pool2d" => {
+            let pool = pool.stride(2).padding([1, 0]).count_include_pad(false);
+            i.get("x", [2, 2, 5, 6]).avg_pool2d([3, 2], pool)
+        }
+        "avg_pool2d_ceil" => i.get("x", [1, 2, 6, 5]).avg_pool2d(2, pool.stride(3).padding(1).ceil_mode()),
+        "avg_pool2d_divisor" => i.get("x", [1, 2, 4, 5]).avg_pool2d(2, pool.divisor(3.0)),
+        "avg_pool3d" => i.get("x", [1, 2, 4, 4, 4]).avg_pool3d(2, pool),
+        "avg_pool1d_wide" => i.get("x", [1, 2, 40]).avg_pool1d(18, pool.stride(7).padding(9)),
+        "adaptive_avg_pool1d" => i.get("x", [2, 2, 8]).adaptive_avg_pool1d(3),
+        "adaptive_avg_pool2d" => i.get("x", [1, 2, 5, 7]).adaptive_avg_pool2d([2, 3]),
+        "adaptive_avg_pool3d" => i.get("x", [1, 2, 4, 3, 5]).adaptive_avg_pool3d([2, 3, 2]),
+        "adaptive_max_pool1d" => i.get("x", [2, 2, 8]).adaptive_max_pool1d(3),
+        "adaptive_max_pool2d" => i.get("x", [1, 2, 5, 7]).adaptive_max_pool2d([2, 3]),
+        "adaptive_max_pool3d" => i.get("x", [1, 2, 4, 3, 5]).adaptive_max_pool3d([2, 3, 2]),
+        "lp_pool2d" => i.get("x", [1, 2, 5, 4]).abs().lp_pool2d(3.0, 2, pool.stride(2)),
+        _ => return None,
+    })
+}
+
 /// All results of recurrent layers, one behind the other.
 fn recurrent<'g>(name: &str, i: &Inputs<'g>, options: Recurrent<'g>) -> Option<Value<'g>> {
     let x = i.get("x", [4, 2, 3]);
@@ -132,6 +165,7 @@ fn check(name: &str, expected: &BTreeMap<&str, Vec<f64>>, steps: Steps) {
     let inputs = Inputs(&g, RefCell::default());
     let y = attention(name, &inputs)
         .or_else(|| convolution(name, &inputs))
+        .or_else(|| pooling(name, &inputs))
         .or_else(|| recurrent(name, &inputs, steps(Recurrent::new())))
         .unwrap_or_else(|| panic!("the table has a case `{name}` that this test does not know"));
     let parameters = g.parameters();
@@ -174,7 +208,7 @@ const STEPS: [Steps; 4] = [|r| r, |r| r.unrolled(), |r| r.segments(3), |r| r.che
 #[test]
 fn values_and_gradients_are_pytorchs() {
     let cases = table();
-    assert_eq!(cases.len(), 20);
+    assert_eq!(cases.len(), 39);
     for (name, expected) in &cases {
         let recurrent = ["rnn", "lstm", "gru"].iter().any(|kind| name.starts_with(kind));
         for steps in &STEPS[..if recurrent { 4 } else { 1 }] {
@@ -255,6 +289,24 @@ fn mistakes_are_told() {
     refused("expected a key mask bool[2,3], got f64[2,3,6]", [2, 3, 6], |x| {
         x.multi_head_attention(x, x, 2, MultiHead::new().key_mask(x)).output
     });
+
+    let pool = Pool::new;
+    refused("max_pool2d: expected [N,C,spatial…] with 2 spatial axes, got f64[1,2,4]", [1, 2, 4], |x| {
+        x.max_pool2d(2, pool())
+    });
+    refused("a padding of 2 and 2 is more than half a window of 3", [1, 2, 4], |x| {
+        x.avg_pool(3, pool().padding(2))
+    });
+    refused("a window over 5 does not fit into 4 along axis 2 of f64[1,2,4]", [1, 2, 4], |x| {
+        x.max_pool(5, pool())
+    });
+    refused("averages have no dilation", [1, 2, 4], |x| x.avg_pool1d(2, pool().dilation(2)));
+    refused("expected a positive power, got 0", [1, 2, 4], |x| x.lp_pool1d(0.0, 2, pool()));
+    refused("output: expected a number or 1 of them, at least 1, got [0]", [1, 2, 4], |x| {
+        x.adaptive_max_pool1d(0)
+    });
+    refused("windows over f64[1,2,0]", [1, 2, 0], |x| x.adaptive_avg_pool1d(3));
+    refused("global_avg_pool: expected [N,C,spatial…]", [1, 2], |x| x.global_avg_pool());
 
     let plain = Recurrent::new;
     refused("rnn: expected [steps,batch,inputs], got f64[2,3]", [2, 3], |x| x.rnn(4, plain()).0);
@@ -416,4 +468,32 @@ fn layers_drop_between() {
     };
     assert_eq!([once(1, 0.5), once(3, 0.5), once(3, 0.0)], [0, 2, 0]);
     assert!(g.compile().is_ok());
+}
+
+#[test]
+fn maxima_are_found_where_they_are() {
+    let g = Graph::new();
+    let x = [1.0, 5.0, 5.0, 0.0, f64::NAN, 2.0, 7.0, 7.0, 7.0];
+    let x = g.tensor(&Tensor::from_slice([1, 1, 3, 3], &x).unwrap());
+    let (y, at) = x.max_pool2d_with_indices(2, Pool::new().stride(1).padding([1, 0]));
+    assert_eq!(at.ty().to_string(), "i32[1,1,4,2]");
+    g.output("y", at);
+    assert_eq!(evaluated(&g).to_vec::<i32>().unwrap(), [1, 1, 4, 4, 4, 4, 6, 7]);
+    assert!(y.node().is_some());
+    let (_, wide) = x.reshape([1, 1, 9]).max_pool1d_with_indices(9, Pool::new());
+    let g = Graph::new();
+    let x = g.iota(F64, [1, 2, 40], 2) * -1.0;
+    let (_, far) = x.max_pool1d_with_indices(20, Pool::new());
+    g.output("y", far);
+    assert_eq!(evaluated(&g).to_vec::<i32>().unwrap(), [0, 20, 0, 20]);
+    assert_eq!(wide.ty().to_string(), "i32[1,1,1]");
+}
+
+#[test]
+fn whole_images_are_pooled() {
+    let g = Graph::new();
+    let x = g.iota(F64, [1, 1, 2, 3], 3);
+    let (mean, most) = (x.global_avg_pool(), x.global_max_pool());
+    g.output("y", mean.concatenate(&[most], 1));
+    assert_eq!(evaluated(&g).to_vec::<f64>().unwrap(), [1.0, 2.0]);
 }
