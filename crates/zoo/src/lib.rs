@@ -1,5 +1,6 @@
 //! Ready-made architectures, one file each.
 
+mod lenet;
 mod linear;
 mod mlp;
 
@@ -51,7 +52,7 @@ pub struct Model {
 }
 
 /// All architectures.
-pub const ARCHITECTURES: &[Architecture] = &[linear::LINEAR, mlp::MLP];
+pub const ARCHITECTURES: &[Architecture] = &[linear::LINEAR, mlp::MLP, lenet::LENET];
 
 /// The architecture of this name.
 pub fn find(name: &str) -> Option<&'static Architecture> {
