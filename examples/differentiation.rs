@@ -2,19 +2,22 @@
 //!
 //! `cargo run --release --example differentiation`
 
+use std::time::Instant;
+
 use bespoke::{
     Error,
     autodiff::{grad, hvp, jet, jvp, numerical},
     compiler::Artifact,
     graph::{Graph, NodeId, eval_all, op::Unary},
-    inspect, optimize,
-    prelude::{Config, DType, Tensor, Type, compile},
+    inspect, nn, optimize,
+    prelude::{Config, DType, F32, Sgd, Tensor, Trainer, Type, compile},
 };
 
 fn main() -> Result<(), Error> {
     jets()?;
     formulas()?;
-    four_ways()
+    four_ways()?;
+    contractive()
 }
 
 /// The lecture's numbers x = 2 + ε₀ and y = 3 + ε₁, where εᵢεⱼ = 0.
@@ -94,6 +97,24 @@ fn four_ways() -> Result<(), Error> {
         println!("  {way:<28} {got:.15}   error {:.1e}", (got - exact).abs());
     }
     println!("  f″, forward over reverse     {:.15}", output("second"));
+    Ok(())
+}
+
+/// The contractive autoencoder's loss has a derivative in it (L33); its gradient is a derivative of a derivative.
+fn contractive() -> Result<(), Error> {
+    let start = Instant::now();
+    let g = nn::Graph::new();
+    let x = g.input("x", F32, [32, 784]);
+    let code = x.dense(256).sigmoid();
+    let jacobians = g.batch_jacobian(code, x);
+    let loss = (code.dense(784).sigmoid() - x).pow(2.0).mean() + (jacobians * jacobians).sum() / 32.0 * 0.1;
+    let training = Trainer::new(loss, Sgd::new(0.1)).compile()?;
+    println!("mean (x − g(f(x)))² + λ·mean Σᵢ‖∇ₓhᵢ‖², 784-256-784");
+    let elapsed = start.elapsed().as_secs_f64() * 1e3;
+    let parameters = training.summary().parameters;
+    println!(
+        "  {parameters} parameters; training step and query, from model to machine code: {elapsed:.1} ms"
+    );
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Integration tests: one binary.
 
 mod columns;
+mod contractive;
 mod derivatives;
 mod extremes;
 mod laws;

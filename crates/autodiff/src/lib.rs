@@ -19,7 +19,7 @@ use bespoke_tensor::Type;
 
 pub use forward::jvp;
 pub use jets::{Jet, jet};
-pub use matrix::{hessian, jacobian};
+pub use matrix::{batch_jacobian, hessian, jacobian};
 pub use numerical::numerical;
 pub use reverse::{grad, vjp};
 pub use second::hvp;
@@ -54,6 +54,14 @@ pub enum GradError {
         values: usize,
         /// The number of directions.
         directions: usize,
+    },
+    /// Jacobians of examples need as many of the value as of what it is differentiated by.
+    #[error("batch_jacobian: expected as many examples along the first axis of {value} as of {wrt}")]
+    Examples {
+        /// The value's type.
+        value: Type,
+        /// The type of what it is differentiated by.
+        wrt: Type,
     },
     /// Differences move inputs and states only.
     #[error("numerical: {0} is neither an input nor a state")]

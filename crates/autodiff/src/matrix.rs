@@ -64,6 +64,62 @@ pub fn jacobian(graph: &mut Graph, value: NodeId, wrt: &[NodeId]) -> Result<Vec<
     Ok(found)
 }
 
+/// Appends the Jacobian of each example: `value` and `wrt` have a leading axis of examples, and example b of the one depends on
+/// example b of the other only (of others the derivatives would be added). The result has the axis of examples, then the rest
+/// of the shape of `value`, then the rest of that of `wrt`. All examples go through one product with a unit vector together.
+///
+/// ```
+/// use bespoke_graph::{Graph, op::Unary};
+/// use bespoke_tensor::{DType, Type};
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", Type::new(DType::F32, [16, 784]))?;
+/// let w = g.input("w", Type::new(DType::F32, [784, 256]))?;
+/// let sum = g.matmul(x, w);
+/// let h = g.unary(Unary::Sigmoid, sum);
+/// let jacobians = bespoke_autodiff::batch_jacobian(&mut g, h, x)?;
+/// assert_eq!(g.ty(jacobians), Type::new(DType::F32, [16, 256, 784]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`jacobian`]; also if there are not as many examples of both.
+pub fn batch_jacobian(graph: &mut Graph, value: NodeId, wrt: NodeId) -> Result<NodeId, GradError> {
+    let (ty, from) = (graph.ty(value), graph.ty(wrt));
+    if let Some(&id) = [value, wrt].iter().find(|&&id| !graph.ty(id).dtype.is_float()) {
+        return Err(GradError::NotFloat(id, graph.ty(id)));
+    }
+    let examples = ty.shape.first().copied();
+    if examples.is_none() || examples != from.shape.first().copied() {
+        return Err(GradError::Examples { value: ty, wrt: from });
+    }
+    let rest = |t: Type| Shape::new(&t.shape[1..]).map(|shape| Type { dtype: t.dtype, shape });
+    let too_large = || GradError::TooLarge { value: ty, wrt: from };
+    let (one, one_from) = (rest(ty).map_err(|_| too_large())?, rest(from).map_err(|_| too_large())?);
+    let each = product_shape(one, one_from).map_err(|_| too_large())?;
+    let shape = Shape::new(&[&ty.shape[..1], &each[..]].concat()).map_err(|_| too_large())?;
+    let axes = |t: Type| (1..t.rank()).collect::<Vec<usize>>();
+    let by_rows = one.elements() <= one_from.elements();
+    let found = if by_rows {
+        for_each_unit(graph, one, |g, unit| {
+            let all = g.broadcast(unit, ty.shape, &axes(ty));
+            reverse::cotangents(g, &[(value, all)], &[wrt])
+        })?
+    } else {
+        for_each_unit(graph, one_from, |g, unit| {
+            let all = g.broadcast(unit, from.shape, &axes(from));
+            forward::jvp(g, &[value], &[(wrt, all)])
+        })?
+    };
+    let found = found[0].ok_or_else(|| reverse::unreachable(graph, wrt))?;
+    // Examples first; the axis of unit vectors after them, or last.
+    let rank = graph.ty(found).rank();
+    let order: Vec<usize> =
+        if by_rows { [1, 0].into_iter().chain(2..rank).collect() } else { (1..rank).chain([0]).collect() };
+    let placed = graph.transpose(found, &order);
+    Ok(graph.reshape(placed, shape))
+}
+
 /// Appends the Hessian of `loss` by `wrt`: its second derivatives, of the shape of `wrt` twice. One product with a unit
 /// vector after the other (forward over reverse, as [`hvp`](crate::hvp)), in a [`Scan`]; zero where the gradient does not
 /// change.

@@ -1,6 +1,6 @@
 //! Jacobians, Hessians and products with them, against differences.
 
-use bespoke_autodiff::{GradError, grad, hessian, hvp, jacobian, jet, numerical};
+use bespoke_autodiff::{GradError, batch_jacobian, grad, hessian, hvp, jacobian, jet, numerical};
 use bespoke_graph::{Graph, NodeId, eval, op, op::Unary, verify};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
@@ -60,6 +60,27 @@ fn jacobians_equal_differences_by_rows_and_by_columns() {
         close(&got[0], &differences(&g, y, w), 1e-9);
         close(&got[1], &differences(&g, y, x), 1e-9);
         close(&got[2], &got[1], 1e-14);
+    }
+}
+
+/// The blocks of the Jacobian in which both examples are the same.
+#[test]
+fn examples_have_jacobians_of_their_own() {
+    for (inner, outer) in [(3, 2), (2, 3)] {
+        let mut g = Graph::new();
+        let x = g.input("x", Type::new(DType::F64, [4, inner, 1])).unwrap();
+        let w = g.input("w", Type::new(DType::F64, [inner, outer])).unwrap();
+        let product = g.must(op::Dot { contract: (vec![1], vec![0]), ..op::Dot::matmul() }, &[x, w]);
+        let y = g.unary(Unary::Tanh, product);
+        let found = batch_jacobian(&mut g, y, x).unwrap();
+        assert_eq!(g.ty(found).shape[..], [4, 1, outer, inner, 1]);
+        let all = differences(&g, y, x);
+        let blocks = Tensor::from_fn(g.ty(found), |i| {
+            let (example, within) = (i / (outer * inner), i % (outer * inner));
+            let (row, column) = (example * outer + within / inner, example * inner + within % inner);
+            all.get(row * 4 * inner + column)
+        });
+        close(&values(&g, &[found])[0], &blocks, 1e-9);
     }
 }
 
@@ -159,6 +180,8 @@ fn mistakes_are_errors() {
     let i = g.input("i", Type::new(DType::I32, [2])).unwrap();
     assert!(matches!(jacobian(&mut g, y, &[z]), Err(GradError::Unreachable(..))));
     assert!(matches!(jacobian(&mut g, y, &[i]), Err(GradError::NotFloat(..))));
+    assert!(matches!(batch_jacobian(&mut g, y, x), Err(GradError::Examples { .. })));
+    assert!(matches!(batch_jacobian(&mut g, loss, x), Err(GradError::Examples { .. })));
     assert!(matches!(jet(&mut g, i, &[x]), Err(GradError::NotFloat(..))));
     let deep = g.input("deep", Type::new(DType::F64, [1; 5])).unwrap();
     let product = g.times(deep, deep);

@@ -66,6 +66,28 @@ impl Graph {
         self.derive(1, [&[value], &[wrt]], |g, [value, wrt]| autodiff::jacobian(g, value[0], wrt))[0]
     }
 
+    /// The Jacobian of each example, where the first axis is that of examples: see
+    /// [`batch_jacobian`](autodiff::batch_jacobian).
+    ///
+    /// ```
+    /// use bespoke_nn::{F32, Graph};
+    ///
+    /// let g = Graph::new();
+    /// let x = g.input("x", F32, [16, 8]);
+    /// let h = x.dense(4).sigmoid();
+    /// let jacobians = g.batch_jacobian(h, x);
+    /// let contractive = (jacobians * jacobians).sum() / 16.0; // mean of Σᵢ ‖∇ₓhᵢ‖²
+    /// assert_eq!(jacobians.ty().to_string(), "f32[16,4,8]");
+    /// assert!(g.finish().is_ok());
+    /// ```
+    #[track_caller]
+    pub fn batch_jacobian<'g>(&'g self, value: Value<'g>, wrt: Value<'g>) -> Value<'g> {
+        let found = self.derive(1, [&[value], &[wrt]], |g, [value, wrt]| {
+            Ok(vec![autodiff::batch_jacobian(g, value[0], wrt[0])?])
+        });
+        found[0]
+    }
+
     /// The second derivatives of a scalar by every pair of elements of `wrt`, of its shape twice: see
     /// [`hessian`](autodiff::hessian).
     #[track_caller]
