@@ -1,11 +1,11 @@
 //! Sample graphs of every operator: attributes, element types and sizes, 0, 1 and primes among them.
 
 use bespoke_graph::{
-    Body, Graph, NodeId, Op, Operator,
+    Body, Graph, NodeId, Op, Operator, Windows,
     op::{
         ArgReduce, Barrier, Binary, Broadcast, Concatenate, Constant, Convert, Convolution, Custom, Dot,
         Extremum, Gather, Iota, Pad, RandomBits, Reduce, Reshape, Reverse, Scan, ScatterAdd, Select, Slice,
-        StopGradient, Transpose, Unary,
+        StopGradient, Transpose, Unary, WindowArg, WindowReduce,
     },
 };
 use bespoke_loops::Combine;
@@ -35,6 +35,7 @@ pub fn samples() -> Vec<Sample> {
     s.products();
     s.convolutions();
     s.picks();
+    s.windows();
     s.scans();
     s.narrow_scans();
     s.nested_scan();
@@ -111,6 +112,39 @@ impl Samples {
                     result: 0,
                 };
                 self.add(scan, &[ty(dtype, &[4, n]), ty(dtype, &[n])]);
+            }
+        }
+    }
+
+    fn windows(&mut self) {
+        // Extents of the operand, then window, stride, low and high padding, dilation of the last axes.
+        let cases: [(&[usize], [&[usize]; 5]); 11] = [
+            (&[2, 3, 8, 8], [&[2, 2], &[2, 2], &[0, 0], &[0, 0], &[1, 1]]),
+            (&[2, 7, 9], [&[3, 3], &[2, 2], &[1, 1], &[1, 1], &[1, 1]]),
+            (&[1, 5, 17], [&[2, 3], &[1, 1], &[0, 2], &[1, 0], &[1, 1]]),
+            (&[3, 13], [&[3], &[1], &[2], &[3], &[2]]),
+            (&[11], [&[4], &[3], &[0], &[1], &[1]]),
+            (&[2, 4, 5, 3], [&[2, 3, 2], &[2, 1, 1], &[1, 1, 0], &[0, 1, 1], &[1, 1, 2]]),
+            (&[2, 3], [&[1], &[2], &[0], &[0], &[1]]),
+            (&[4, 2], [&[3], &[1], &[0], &[0], &[1]]),
+            (&[0, 5], [&[2], &[1], &[1], &[0], &[1]]),
+            (&[2, 16, 31], [&[2, 2], &[2, 2], &[0, 0], &[0, 1], &[1, 1]]),
+            (&[1], [&[1], &[1], &[0], &[0], &[1]]),
+        ];
+        for dtype in [DType::F64, DType::F32, DType::I32] {
+            for (dims, [extent, stride, low, high, dilation]) in cases {
+                let windows = Windows {
+                    extent: extent.to_vec(),
+                    stride: stride.to_vec(),
+                    padding: low.iter().copied().zip(high.iter().copied()).collect(),
+                    dilation: dilation.to_vec(),
+                };
+                for combine in [Combine::Sum, Combine::Max, Combine::Min] {
+                    self.add(WindowReduce { combine, windows: windows.clone() }, &[ty(dtype, dims)]);
+                }
+                for extremum in [Extremum::Max, Extremum::Min] {
+                    self.add(WindowArg { extremum, windows: windows.clone() }, &[ty(dtype, dims)]);
+                }
             }
         }
     }

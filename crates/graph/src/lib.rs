@@ -18,6 +18,7 @@ mod rebuild;
 mod segments;
 mod text;
 mod verify;
+mod windows;
 
 pub use attributes::{Attribute, Attributes};
 pub use body::Body;
@@ -28,3 +29,4 @@ pub use import::inline_customs;
 pub use op::{Define, Op, Operator};
 pub use parse::parse;
 pub use verify::verify;
+pub use windows::Windows;

@@ -107,7 +107,7 @@ fn is_view(op: &Op) -> bool {
     matches!(op, Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::Slice(_) | Op::Reverse(_))
 }
 
-/// The values whose elements convolutions read again and again, so that they had better be buffers.
+/// The values whose elements convolutions and windows read again and again, so that they had better be buffers.
 pub fn images(graph: &Graph, live: &[bool]) -> Vec<bool> {
     let mut read = vec![false; graph.len()];
     for id in (0..graph.len()).rev().filter(|&i| live[i]) {
@@ -116,6 +116,13 @@ pub fn images(graph: &Graph, live: &[bool]) -> Vec<bool> {
             read[node.inputs[0].index()] = true;
             let is_product = form_of(graph, NodeId(id as u32), c).is_some();
             read[node.inputs[1].index()] |= !is_product;
+        }
+        if let Op::WindowReduce(op::WindowReduce { windows, .. })
+        | Op::WindowArg(op::WindowArg { windows, .. }) = &node.op
+        {
+            let overlap = (0..windows.axes()).any(|a| windows.stride[a] < windows.extent[a]);
+            let padded = matches!(graph.node(node.inputs[0]).op, Op::Pad(_));
+            read[node.inputs[0].index()] |= overlap || padded;
         }
         if is_view(&node.op) && read[id] {
             read[node.inputs[0].index()] = true;

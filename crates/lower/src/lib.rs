@@ -18,6 +18,7 @@ mod schedule;
 mod split;
 mod text;
 mod verify;
+mod windows;
 
 pub use contraction::{Contraction, Extents, Gathered, Panels, Side, Tile};
 pub use error::LowerError;

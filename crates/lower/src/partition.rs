@@ -68,7 +68,16 @@ fn is_elementwise(op: &Op) -> bool {
 }
 
 fn is_reduction(op: &Op) -> bool {
-    matches!(op, Op::Reduce(_) | Op::ArgReduce(_) | Op::Dot(_) | Op::Convolution(_) | Op::ScatterAdd(_))
+    matches!(
+        op,
+        Op::Reduce(_)
+            | Op::ArgReduce(_)
+            | Op::Dot(_)
+            | Op::Convolution(_)
+            | Op::ScatterAdd(_)
+            | Op::WindowReduce(_)
+            | Op::WindowArg(_)
+    )
 }
 
 /// How many positions are combined for one element.
@@ -78,6 +87,8 @@ fn reduced_elements(graph: &Graph, id: NodeId) -> f64 {
     let ratio = |elements: usize| elements as f64 / node.ty.elements().max(1) as f64;
     match &node.op {
         Op::Reduce(_) | Op::ArgReduce(_) => ratio(operand(0).elements()),
+        Op::WindowReduce(reduce) => reduce.windows.elements() as f64,
+        Op::WindowArg(arg) => arg.windows.elements() as f64,
         Op::Dot(dot) => dot.contract.0.iter().map(|&d| operand(0).shape[d] as f64).product(),
         Op::Convolution(_) => operand(1).shape[1..].iter().map(|&d| d as f64).product(),
         Op::ScatterAdd(scatter) => operand(1).shape[scatter.batch..].iter().map(|&d| d as f64).product(),
@@ -202,7 +213,7 @@ struct Needs {
 fn own_accs(op: &Op) -> usize {
     match op {
         // The best value, its position, and both anew.
-        Op::ArgReduce(_) => 4,
+        Op::ArgReduce(_) | Op::WindowArg(_) => 4,
         op => usize::from(is_reduction(op)),
     }
 }
@@ -265,6 +276,8 @@ fn rereads(graph: &Graph, user: NodeId, operand: NodeId) -> bool {
             operand != graph.node(user).inputs[1] || contraction::form_of(graph, user).is_none()
         }
         Op::Broadcast(_) | Op::Gather(_) => ty.elements() > from.elements(),
+        Op::WindowReduce(reduce) => ty.elements() * reduce.windows.elements() > from.elements(),
+        Op::WindowArg(arg) => ty.elements() * arg.windows.elements() > from.elements(),
         // Scatter's elements ask all updates.
         Op::ScatterAdd(scatter) => {
             graph.ty(graph.node(user).inputs[1]).shape[scatter.batch..].iter().product::<usize>() > 1

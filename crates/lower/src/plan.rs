@@ -13,7 +13,7 @@ use crate::{
     contraction::{self, Extents, Form, Layout, Panels, Side},
     convolution, nest,
     partition::{self, Group, Partition, is_source},
-    scan, schedule, split,
+    scan, schedule, split, windows,
 };
 
 /// Lowers a graph: partitions it into kernels, schedules their loops, plans all memory.
@@ -22,7 +22,8 @@ use crate::{
 /// [`LowerError::TooLarge`] if the memory cannot be addressed.
 pub fn lower(graph: &Graph) -> Result<Program, LowerError> {
     let graph = split::split_long(copy_source_roots(&inline_customs(graph)));
-    let graph = &scan::store_scalars(convolution::write_out_padding(graph));
+    let graph = windows::write_out_padding(convolution::write_out_padding(graph));
+    let graph = &scan::store_scalars(graph);
     let live = graph.live();
     let parts = partition::partition(graph, &live);
     let mut plan = Plan::new(graph, &live, &parts);

@@ -36,6 +36,8 @@ fn node_flop(graph: &Ir, id: bespoke_graph::NodeId) -> f64 {
             let kernel = graph.ty(node.inputs[1]).shape;
             2.0 * elements * kernel[1..].iter().map(|&d| d as f64).product::<f64>()
         }
+        Op::WindowReduce(reduce) => elements * reduce.windows.elements() as f64,
+        Op::WindowArg(arg) => elements * arg.windows.elements() as f64,
         Op::Unary(_) | Op::Binary(_) | Op::Select(_) => elements,
         Op::Reduce(_) | Op::ArgReduce(_) => graph.ty(node.inputs[0]).elements() as f64,
         Op::ScatterAdd(_) => graph.ty(node.inputs[2]).elements() as f64,

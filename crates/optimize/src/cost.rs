@@ -57,6 +57,8 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
         Op::RandomBits(_) => 30.0,
         Op::Custom(custom) => return graph_flops(&custom.body),
         Op::Reduce(_) | Op::ArgReduce(_) => return operand(0),
+        Op::WindowReduce(r) => r.windows.elements() as f64,
+        Op::WindowArg(a) => 2.0 * a.windows.elements() as f64,
         Op::Scan(scan) => return bodies::flops(scan),
         Op::ScatterAdd(_) => return operand(0) + 2.0 * operand(2),
         Op::Convolution(_) => {
@@ -80,7 +82,12 @@ pub fn node(op: &Op, operands: &[Type], ty: &Type) -> f64 {
             let peak = if ty.dtype == DType::F32 { DOT_FLOPS } else { DOT_FLOPS / 2.0 };
             LAUNCH + f64::max(flops / peak, bytes() / BANDWIDTH)
         }
-        Op::Reduce(_) | Op::ArgReduce(_) | Op::ScatterAdd(_) | Op::Scan(_) => LAUNCH + flops / FLOPS,
+        Op::Reduce(_)
+        | Op::ArgReduce(_)
+        | Op::WindowReduce(_)
+        | Op::WindowArg(_)
+        | Op::ScatterAdd(_)
+        | Op::Scan(_) => LAUNCH + flops / FLOPS,
         _ => flops / FLOPS,
     };
     time + NODE

@@ -124,6 +124,8 @@ pub fn kind(op: &Op) -> u16 {
         Op::ScatterAdd(_) => 161,
         Op::StopGradient(_) => 162,
         Op::Convolution(_) => 163,
+        Op::WindowReduce(r) => 192 + r.combine as u16,
+        Op::WindowArg(_) => 199,
         Op::Scan(_) => 164,
         Op::Barrier(_) => 180,
         Op::Custom(_) => 181,
@@ -131,7 +133,7 @@ pub fn kind(op: &Op) -> u16 {
 }
 
 /// Kinds are below this.
-pub const KINDS: usize = 192;
+pub const KINDS: usize = 200;
 
 /// The value of all elements of an operator's result, if it follows from those of its operands.
 pub fn splat(op: &Op, operands: &[Type], splats: &[Option<Scalar>], ty: &Type) -> Option<Scalar> {

@@ -159,7 +159,7 @@ impl Maker {
     }
 
     pub fn step(&mut self) {
-        match self.rng.below(33) {
+        match self.rng.below(34) {
             0..=6 => self.unary(),
             7..=12 => self.binary(),
             13..=15 => self.reduce(),
@@ -176,6 +176,7 @@ impl Maker {
             29 => self.normalise(),
             30 => self.meet_product(),
             31 => self.scan(),
+            32 => self.windows(),
             _ => _ = self.source(),
         }
     }

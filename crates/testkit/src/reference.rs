@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use bespoke_graph::{EvalError, Graph, NodeId, Op, Operator, eval_all, inline_customs};
+use bespoke_graph::{EvalError, Graph, NodeId, Op, Operator, eval_all, inline_customs, op::WindowReduce};
 use bespoke_loops::Combine;
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
@@ -162,6 +162,9 @@ impl Bounds<'_> {
             }
             Op::Convolution(_) => self.convolution(),
             Op::Scan(_) => unreachable!("scans were unrolled"),
+            Op::WindowReduce(reduce) => self.window_reduce(reduce),
+            Op::WindowArg(_) if self.is_exact(0) => vec![0.0; count],
+            Op::WindowArg(_) => unknown(),
             Op::Select(_) => self.select(),
             Op::Unary(_) | Op::Binary(_) | Op::Convert(_) => self.elementwise(),
         }
@@ -226,6 +229,24 @@ impl Bounds<'_> {
                 .map(|e| if e > 0.0 { f64::INFINITY } else { 0.0 })
                 .collect(),
         }
+    }
+
+    fn window_reduce(&self, reduce: &WindowReduce) -> Vec<f64> {
+        let op = |combine: Combine, values: &Tensor| {
+            let ty = Type::new(DType::F64, self.value().shape());
+            floats(&WindowReduce { combine, ..reduce.clone() }.eval(&[values], ty))
+        };
+        let errors = self.error_tensor(0);
+        if reduce.combine == Combine::Sum {
+            let sizes = op(Combine::Sum, &self.sizes(0));
+            return self.sum(reduce.windows.elements(), &sizes, &op(Combine::Sum, &errors));
+        }
+        // Which of two zeros comes out depends on the order.
+        let zero = |i: usize| self.value().dtype().is_float() && self.value().get(i).to_f64() == 0.0;
+        let worst = op(Combine::Max, &errors);
+        (0..worst.len())
+            .map(|i| worst[i].max(0.0) + if zero(i) { ulp(self.value().dtype(), 0.0) } else { 0.0 })
+            .collect()
     }
 
     /// Exact where no other element may come to lie beyond the winner.

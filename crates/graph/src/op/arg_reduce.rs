@@ -43,6 +43,18 @@ impl ArgReduce {
     }
 }
 
+/// Is a more extreme than b? NaN is more than all else.
+pub(super) fn is_beyond(extremum: Extremum, a: Scalar, b: Scalar) -> bool {
+    let is_nan = |s: Scalar| s.to_f64().is_nan();
+    let beyond = match (a.to_i64(), b.to_i64(), extremum) {
+        (Some(a), Some(b), Extremum::Max) => a > b,
+        (Some(a), Some(b), Extremum::Min) => a < b,
+        (_, _, Extremum::Max) => a.to_f64() > b.to_f64(),
+        (_, _, Extremum::Min) => a.to_f64() < b.to_f64(),
+    };
+    beyond || (is_nan(a) && !is_nan(b))
+}
+
 impl Operator for ArgReduce {
     fn name(&self) -> &'static str {
         match self.extremum {
@@ -74,15 +86,6 @@ impl Operator for ArgReduce {
         let x = inputs[0];
         let stride = x.shape().strides()[self.axis];
         let extent = x.shape()[self.axis];
-        let is_nan = |s: Scalar| s.to_f64().is_nan();
-        let better = |a: Scalar, b: Scalar| {
-            let beyond = match (a.to_i64(), b.to_i64()) {
-                (Some(a), Some(b)) => if self.extremum == Extremum::Max { a > b } else { a < b },
-                _ if self.extremum == Extremum::Max => a.to_f64() > b.to_f64(),
-                _ => a.to_f64() < b.to_f64(),
-            };
-            beyond || (is_nan(a) && !is_nan(b))
-        };
         let mut positions = Vec::with_capacity(ty.elements());
         for_each_index(&ty.shape, |index| {
             let mut from = index.to_vec();
@@ -90,7 +93,7 @@ impl Operator for ArgReduce {
             let start = super::flat(&x.shape().strides(), &from);
             let mut best = 0;
             for k in 1..extent {
-                if better(x.get(start + k * stride), x.get(start + best * stride)) {
+                if is_beyond(self.extremum, x.get(start + k * stride), x.get(start + best * stride)) {
                     best = k;
                 }
             }

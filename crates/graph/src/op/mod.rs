@@ -133,6 +133,8 @@ operators! {
     scatter_add::ScatterAdd,
     stop_gradient::StopGradient,
     scan::Scan,
+    window_reduce::WindowReduce,
+    window_arg::WindowArg,
     barrier::Barrier,
     custom::Custom,
 }
