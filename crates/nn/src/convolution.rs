@@ -96,9 +96,6 @@ impl Conv {
         let stride = self.stride.over("stride", x.len(), 1)?;
         let dilation = self.dilation.over("dilation", x.len(), 1)?;
         let padding = self.padding.over(x, &spans(kernel, &dilation)?, &stride)?;
-        if padding.iter().any(|p| p.0.max(p.1) > 1 << 40) {
-            return Err(format!("padding: {padding:?} is too wide to count"));
-        }
         Ok(Sizes { stride, padding, dilation })
     }
 }
@@ -341,7 +338,9 @@ impl<'g> Value<'g> {
             let reach = (kernel[a + 2] - 1) * sizes.dilation[a];
             let (low, high) = sizes.padding[a];
             let whole = x[a + 2].saturating_sub(1).saturating_mul(sizes.stride[a]).saturating_add(reach + 1);
-            if more[a] >= sizes.stride[a].max(sizes.dilation[a]) || whole + more[a] <= low + high {
+            if more[a] >= sizes.stride[a].max(sizes.dilation[a])
+                || whole.saturating_add(more[a]) <= low + high
+            {
                 return self.graph.refuse(format!(
                     "{what}: along axis {} of {}, a padding of {low} and {high} and an output padding of {} do not fit {whole} positions and stride {}",
                     a + 2,

@@ -1,5 +1,8 @@
 //! How windows lie: numbers for each spatial axis, and padding.
 
+/// Numbers beyond this are mistakes, and sums of those below can be counted.
+const MOST: usize = 1 << 40;
+
 /// A number for each spatial axis, or one for all of them: from a number, an array, a slice or a vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PerAxis(Vec<usize>);
@@ -11,9 +14,9 @@ impl PerAxis {
             [one] => vec![one; axes],
             _ => self.0.clone(),
         };
-        if numbers.len() != axes || numbers.iter().any(|&n| n < least) {
+        if numbers.len() != axes || numbers.iter().any(|&n| n < least || n > MOST) {
             return Err(format!(
-                "{what}: expected a number or {axes} of them, at least {least}, got {:?}",
+                "{what}: expected a number or {axes} of them, at least {least} and at most 2⁴⁰, got {:?}",
                 self.0
             ));
         }
@@ -81,7 +84,9 @@ impl Padding {
             Padding::Even(numbers) => {
                 Ok(numbers.over("padding", x.len(), 0)?.into_iter().map(|p| (p, p)).collect())
             }
-            Padding::Pairs(pairs) if pairs.len() == x.len() => Ok(pairs.clone()),
+            Padding::Pairs(pairs) if pairs.len() == x.len() && pairs.iter().all(|p| p.0.max(p.1) <= MOST) => {
+                Ok(pairs.clone())
+            }
             Padding::Pairs(pairs) => {
                 Err(format!("padding: expected {} pairs of before and after, got {pairs:?}", x.len()))
             }
@@ -100,5 +105,5 @@ impl Padding {
 pub(crate) fn spans(window: &[usize], dilation: &[usize]) -> Result<Vec<usize>, String> {
     let span = |(&k, &d): (&usize, &usize)| (k - 1).checked_mul(d)?.checked_add(1);
     let spans: Option<Vec<usize>> = window.iter().zip(dilation).map(span).collect();
-    spans.filter(|s| s.iter().all(|&s| s < 1 << 40)).ok_or_else(|| "a window too wide to count".to_owned())
+    spans.filter(|s| s.iter().all(|&s| s <= MOST)).ok_or_else(|| "a window too wide to count".to_owned())
 }

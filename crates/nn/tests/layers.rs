@@ -236,12 +236,16 @@ fn mistakes_are_told() {
     refused("conv: expected [N,C,spatial…] with at least one spatial axis", [2, 3], |x| {
         x.conv(4, 3, conv())
     });
-    refused("kernel: expected a number or 2 of them, at least 1, got [3, 3, 3]", [1, 1, 4, 4], |x| {
-        x.conv2d(4, [3, 3, 3], Conv::new())
-    });
-    refused("stride: expected a number or 1 of them, at least 1, got [0]", [1, 1, 4], |x| {
-        x.conv1d(4, 3, Conv::new().stride(0))
-    });
+    refused(
+        "kernel: expected a number or 2 of them, at least 1 and at most 2⁴⁰, got [3, 3, 3]",
+        [1, 1, 4, 4],
+        |x| x.conv2d(4, [3, 3, 3], Conv::new()),
+    );
+    refused(
+        "stride: expected a number or 1 of them, at least 1 and at most 2⁴⁰, got [0]",
+        [1, 1, 4],
+        |x| x.conv1d(4, 3, Conv::new().stride(0)),
+    );
     refused("padding: expected 1 pairs", [1, 1, 4], |x| {
         x.conv1d(4, 3, Conv::new().padding([(1, 1), (1, 1)]))
     });
@@ -251,7 +255,11 @@ fn mistakes_are_told() {
     refused("a kernel that reaches over 5 does not fit into 4 along axis 2", [1, 1, 4], |x| {
         x.conv1d(1, 3, Conv::new().dilation(2))
     });
-    refused("too wide", [1, 1, 4], |x| x.conv1d(1, 3, Conv::new().dilation(usize::MAX)));
+    refused("dilation: expected", [1, 1, 4], |x| x.conv1d(1, 3, Conv::new().dilation(usize::MAX)));
+    refused("too wide", [1, 1, 4], |x| x.conv1d(1, 1 << 39, Conv::new().dilation(1 << 39)));
+    refused("padding: expected 1 pairs", [1, 1, 4], |x| {
+        x.conv1d(1, 3, Conv::new().padding([(1, usize::MAX)]))
+    });
     refused("padding", [1, 1, 4], |x| x.conv1d(1, 3, Conv::new().padding(usize::MAX)));
     refused("an output padding of 2 do not fit", [1, 1, 4], |x| {
         x.conv_transpose1d(1, 3, Conv::new().stride(2).output_padding(2))
@@ -302,9 +310,11 @@ fn mistakes_are_told() {
     });
     refused("averages have no dilation", [1, 2, 4], |x| x.avg_pool1d(2, pool().dilation(2)));
     refused("expected a positive power, got 0", [1, 2, 4], |x| x.lp_pool1d(0.0, 2, pool()));
-    refused("output: expected a number or 1 of them, at least 1, got [0]", [1, 2, 4], |x| {
-        x.adaptive_max_pool1d(0)
-    });
+    refused(
+        "output: expected a number or 1 of them, at least 1 and at most 2⁴⁰, got [0]",
+        [1, 2, 4],
+        |x| x.adaptive_max_pool1d(0),
+    );
     refused("windows over f64[1,2,0]", [1, 2, 0], |x| x.adaptive_avg_pool1d(3));
     refused("global_avg_pool: expected [N,C,spatial…]", [1, 2], |x| x.global_avg_pool());
 
