@@ -10,15 +10,20 @@ use bespoke_testkit::{compare_values, random_graph, random_inputs, reference};
 
 use crate::columns;
 
-/// The gradient of Σ hₙ² by all weights, where hᵢ = tanh(hᵢ₋₁ Wᵢ).
+/// A step down the gradient of Σ hₙ² by all weights, where hᵢ = tanh(hᵢ₋₁ Wᵢ).
 fn deep(layers: usize, batch: usize, width: usize) -> Graph {
+    activated(layers, batch, width, &[op::Unary::Tanh])
+}
+
+/// The same with other functions behind each product.
+fn activated(layers: usize, batch: usize, width: usize, functions: &[op::Unary]) -> Graph {
     let mut g = Graph::new();
     let mut h = g.input("x", Type::new(DType::F32, [batch, width])).unwrap();
     let square = Type::new(DType::F32, [width, width]);
     let weights: Vec<NodeId> = (0..layers).map(|i| g.state(&format!("w{i}"), square).unwrap()).collect();
     for &w in &weights {
-        let product = g.matmul(h, w);
-        h = g.unary(op::Unary::Tanh, product);
+        h = g.matmul(h, w);
+        h = functions.iter().fold(h, |h, &function| g.unary(function, h));
     }
     let squares = g.times(h, h);
     let loss = g.sum_all(squares);
@@ -59,6 +64,35 @@ fn budgets_shrink_the_arena_and_keep_the_results() {
         assert!(after <= budget + 4 * bytes && after < before, "{report}; arena {before} → {after}");
         columns::same_bits(&values, &expected).unwrap();
     }
+}
+
+/// Values that are cheap to compute again need not be kept beside what they are made of.
+#[test]
+fn elementwise_values_need_not_be_kept() {
+    let functions = [op::Unary::Sin, op::Unary::Softplus, op::Unary::Tanh];
+    let (step, _) = optimize(&activated(12, 64, 32, &functions), &Default::default()).unwrap();
+    let (program, expected) = run(&step);
+    for policy in [Policy::RecomputeElementwise, Policy::KeepProducts] {
+        let (again, report) = rematerialise(&step, policy);
+        assert!(report.bytes[1] * 2 < report.bytes[0], "{report}");
+        let (less, values) = run(&again);
+        assert!(
+            less.arena_bytes() * 3 < program.arena_bytes() * 2,
+            "{} of {}",
+            less.arena_bytes(),
+            program.arena_bytes()
+        );
+        columns::same_bits(&values, &expected).unwrap();
+    }
+}
+
+/// About 2√n of n equal layers are enough.
+#[test]
+fn very_deep_nets_need_memory_of_the_root_of_their_depth() {
+    let graph = deep(300, 8, 8);
+    let all = rematerialise(&graph, Policy::KeepAll).1.bytes[0];
+    let (_, report) = rematerialise(&graph, Policy::Budget(all / 8));
+    assert!(report.bytes[1] <= all / 8, "{report}");
 }
 
 /// Through the whole way: the policy is a choice of optimisation, and its report says what was done.

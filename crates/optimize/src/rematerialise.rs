@@ -46,9 +46,9 @@ pub struct Rematerialised {
 
 impl fmt::Display for Rematerialised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [before, after] = self.bytes.map(|b| b as f64 / 1e6);
+        let [before, after] = self.bytes.map(|b| b as f64 / 1e3);
         let (nodes, flops) = (self.nodes, flop(self.flops));
-        write!(f, "{nodes} nodes computed again: {before:.2} MB → {after:.2} MB for {flops} more")
+        write!(f, "{nodes} nodes computed again: {before:.1} kB → {after:.1} kB for {flops} more")
     }
 }
 
@@ -58,7 +58,7 @@ const TRIED: usize = 48;
 const ROUNDS: usize = 64;
 
 /// The graph with values of its forward half computed again where the backward half needs them. The border between the
-/// halves is the moment when the most bytes are alive. Results are the same bit by bit, as far as the same operators on
+/// halves is the moment when the most bytes are alive. A graph that would need no less stays as it is. Results are the same bit by bit, as far as the same operators on
 /// the same values give the same bits.
 ///
 /// ```
@@ -95,7 +95,7 @@ pub fn rematerialise(graph: &Graph, policy: Policy) -> (Graph, Rematerialised) {
     };
     let events = schedule.events(&keep);
     let done = schedule.measure_events(&events, usize::MAX);
-    if done.peak > base.peak {
+    if done.peak >= base.peak {
         return (graph.clone(), nothing);
     }
     let result = build(graph, &events);
@@ -177,7 +177,34 @@ fn search(schedule: &Schedule<'_>, budget: usize) -> Vec<bool> {
             }
         }
     }
+    if now.over > 0.0 {
+        let (spaced, then) = checkpoints(schedule, budget);
+        if then.over < now.over {
+            return spaced;
+        }
+    }
     keep
+}
+
+/// Keeps values at equal distances, as near to each other as the budget allows. Of n equal ones, every √n-th needs the least.
+fn checkpoints(schedule: &Schedule<'_>, budget: usize) -> (Vec<bool>, Measure) {
+    let all = &schedule.buffers;
+    let held = schedule.held(all);
+    let is_scan = |id: NodeId| matches!(schedule.graph.node(id).op, Op::Scan(_));
+    let mut best = (all.clone(), schedule.measure_within(all, budget));
+    for distance in 2..=held.len() {
+        let mut keep = all.clone();
+        let between = held.iter().enumerate().filter(|(i, id)| (i + 1) % distance != 0 && !is_scan(**id));
+        between.for_each(|(_, id)| keep[id.index()] = false);
+        let now = schedule.measure_within(&keep, budget);
+        if now.over < best.1.over {
+            best = (keep, now);
+        }
+        if best.1.over == 0.0 || distance > 4 * held.len().isqrt() {
+            break;
+        }
+    }
+    best
 }
 
 /// The graph of a schedule.
