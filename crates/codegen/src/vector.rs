@@ -139,6 +139,30 @@ pub fn load(
         .collect()
 }
 
+/// Loads lanes of which each is the second after the one before, of a type with four lanes a chunk.
+pub fn load_every_second(
+    b: &mut FunctionBuilder<'_>,
+    flags: MemFlagsData,
+    dtype: DType,
+    lanes: usize,
+    at: Value,
+) -> Chunks {
+    let ty = chunk_type(dtype);
+    // Of elements 0 to 3 the even ones, of 3 to 6 the odd ones: nothing beyond the last lane is read.
+    let picks: Vec<u8> = [0, 8, 20, 28].into_iter().flat_map(|first| first..first + 4).collect();
+    let picks = b.func.dfg.immediates.push(picks.into());
+    (0..lanes / 4)
+        .map(|i| {
+            let offset = (i * 8 * dtype.size()) as i32;
+            let low = b.ins().load(ty, flags, at, offset);
+            let high = b.ins().load(ty, flags, at, offset + 3 * dtype.size() as i32);
+            let (low, high) = (cast(b, types::I8X16, low), cast(b, types::I8X16, high));
+            let picked = b.ins().shuffle(low, high, picks);
+            cast(b, ty, picked)
+        })
+        .collect()
+}
+
 /// Stores lanes side by side.
 pub fn store(b: &mut FunctionBuilder<'_>, flags: MemFlagsData, dtype: DType, chunks: &[Value], at: Value) {
     let per = chunk_lanes(dtype);

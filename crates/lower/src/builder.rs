@@ -2,12 +2,15 @@
 
 use bespoke_graph::{Define, Graph, NodeId, Operator, op};
 use bespoke_loops::{
-    Acc, AccId, Access, BufferId, Combine, Expr, ExprId, Exprs, LoopKind, Stmt, Store, VarId,
+    Acc, AccId, Access, BinaryFn, BufferId, Combine, Expr, ExprId, Exprs, LoopKind, Stmt, Store, VarId,
 };
 use bespoke_tensor::{DType, Type};
 use rustc_hash::FxHashMap;
 
 use crate::{BufferIndex, partition::is_source};
+
+/// Positions of a reduction that is written out at most.
+const UNROLLED: usize = 9;
 
 /// What a buffer of the kernel is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -239,6 +242,9 @@ impl Define for At<'_, '_> {
             let zero = self.builder.exprs.index_const(0);
             return body(self, &vec![zero; extents.len()]);
         }
+        if let Some(value) = unrolled(self, combine, dtype, extents, body) {
+            return value;
+        }
         // Axes of extent 1 need no loop, and would make equal loops look different.
         let long: Vec<usize> = extents.iter().copied().filter(|&e| e != 1).collect();
         let acc = self.builder.declare_acc(dtype, combine);
@@ -344,6 +350,48 @@ impl Define for At<'_, '_> {
         self.builder.push(nest);
         before
     }
+}
+
+/// A reduction over so few positions (a pooling window, a small kernel) that a loop would cost more than its body, written out;
+/// if the body has no loops itself.
+fn unrolled(
+    at: &mut At<'_, '_>,
+    combine: Combine,
+    dtype: DType,
+    extents: &[usize],
+    body: op::ReduceBody<'_>,
+) -> Option<ExprId> {
+    let positions: usize = extents.iter().product();
+    let innermost = extents.iter().rev().find(|&&e| e > 1)?;
+    let function = match combine {
+        Combine::Sum => BinaryFn::Add,
+        Combine::Product => BinaryFn::Mul,
+        Combine::Max => BinaryFn::Max,
+        Combine::Min => BinaryFn::Min,
+        Combine::Any => BinaryFn::Or,
+        Combine::All => BinaryFn::And,
+        Combine::Set => return None,
+    };
+    // Longer rows are better vectorised along themselves.
+    if positions > UNROLLED || *innermost > 3 {
+        return None;
+    }
+    let mut position = |at: &mut At<'_, '_>, flat: usize| {
+        let flat = at.builder.exprs.index_const(flat as i64);
+        let index = at.builder.exprs.unflatten(extents, flat);
+        body(at, &index)
+    };
+    at.builder.open();
+    position(at, 0);
+    if !at.builder.close().is_empty() {
+        return None;
+    }
+    let mut value = at.builder.exprs.literal(combine.identity(dtype));
+    for flat in 0..positions {
+        let next = position(at, flat);
+        value = at.builder.exprs.binary(function, value, next);
+    }
+    Some(value)
 }
 
 /// Does one of the statements update the accumulator?

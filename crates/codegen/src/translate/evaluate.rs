@@ -173,6 +173,11 @@ impl Translator<'_, '_, '_, '_> {
                 let at = self.address(buffer, index);
                 Held::Vector(vector::load(self.b, flags, dtype, lanes.count, at))
             }
+            Some(2) if !moving && matches!(dtype, DType::F32 | DType::I32 | DType::U32) => {
+                let index = self.index(index, 0);
+                let at = self.address(buffer, index);
+                Held::Vector(vector::load_every_second(self.b, flags, dtype, lanes.count, at))
+            }
             _ => {
                 let values: Vec<Value> = (0..lanes.count).map(|lane| one(self, lane)).collect();
                 Held::Vector(vector::pack(self.b, dtype, &values))
