@@ -1,6 +1,7 @@
 //! Integration tests: one binary.
 
 mod columns;
+mod compositions;
 mod contractive;
 mod derivatives;
 mod extremes;
