@@ -4,7 +4,7 @@ use bespoke::{
     compiler::Artifact,
     graph::{Graph, NodeId, Values, eval, op, verify},
     optimize::{Policy, optimize, rematerialise},
-    prelude::{Config, DType, Executable, Type, compile},
+    prelude::{Adam, Config, DType, Executable, Trainer, Type, compile},
 };
 use bespoke_testkit::{compare_values, random_graph, random_inputs, reference};
 
@@ -138,4 +138,22 @@ fn random_graphs_mean_the_same_whatever_is_computed_again() {
         }
     }
     assert!(changed > 100, "{changed}");
+}
+
+/// The update of a weight ends its gradient at once, though all updates wait for the optimiser's corrections.
+#[test]
+fn updates_do_not_hold_up_the_memory_of_gradients() {
+    let (layers, batch, width) = (12, 64, 32);
+    let g = bespoke::nn::Graph::new();
+    let x = g.input("x", DType::F32, [batch, width]);
+    let last = (0..layers).fold(x, |h, _| h.dense(width).tanh());
+    let (step, _) = Trainer::new(last.pow(2.0).mean(), Adam::new(0.01)).graphs().unwrap();
+    let (step, _) = optimize(&step, &Default::default()).unwrap();
+    let (program, expected) = run(&step);
+    let bytes = 4 * batch * width;
+    assert!(program.arena_bytes() < (layers + 8) * bytes, "{} of {bytes} each", program.arena_bytes());
+    let (again, report) = rematerialise(&step, Policy::Budget(8 * bytes));
+    let (less, values) = run(&again);
+    assert!(less.arena_bytes() < 13 * bytes, "{report}: {}", less.arena_bytes());
+    columns::same_bits(&values, &expected).unwrap();
 }

@@ -119,7 +119,7 @@ pub fn partition(graph: &Graph, live: &[bool]) -> Partition {
     let accs = find_accs(graph, live, &materialised);
     let (mut dag, of) = merge(graph, &materialised, &leaves, &accs);
     let in_place = graph.states().iter().map(|s| update_in_place(graph, &mut dag, &of, &leaves, s)).collect();
-    Partition { materialised, groups: order(dag), leaves, in_place }
+    Partition { materialised, groups: order(graph, dag), leaves, in_place }
 }
 
 /// Can the next value of a state be written over the old one? If so, all other readers are made to run before.
@@ -455,22 +455,29 @@ fn absorb(dag: &mut StableDiGraph<Group, ()>, group: NodeIndex, into: NodeIndex)
     dag.remove_node(group).expect("it is in the graph")
 }
 
-/// The groups in topological order, that of the least value first where there is a choice.
-fn order(dag: StableDiGraph<Group, ()>) -> Vec<Group> {
+/// Scalars, which cost no memory, and hold up what frees some: an optimiser's corrections hold up every gradient's end.
+const TINY: usize = 64;
+
+/// The groups in topological order. Where there is a choice, tiny ones come first, then that of the least value.
+fn order(graph: &Graph, dag: StableDiGraph<Group, ()>) -> Vec<Group> {
     use petgraph::Direction::Incoming;
     use std::{cmp::Reverse, collections::BinaryHeap};
     let mut waiting: FxHashMap<NodeIndex, usize> =
         dag.node_indices().map(|n| (n, dag.neighbors_directed(n, Incoming).count())).collect();
-    let mut ready: BinaryHeap<Reverse<(NodeId, NodeIndex)>> =
-        dag.node_indices().filter(|n| waiting[n] == 0).map(|n| Reverse((dag[n].nodes[0], n))).collect();
+    let rank = |n: NodeIndex| {
+        let bytes: usize = dag[n].nodes.iter().map(|&id| graph.ty(id).bytes()).sum();
+        Reverse((bytes > TINY, dag[n].nodes[0], n))
+    };
+    let mut ready: BinaryHeap<Reverse<(bool, NodeId, NodeIndex)>> =
+        dag.node_indices().filter(|n| waiting[n] == 0).map(rank).collect();
     let mut groups = vec![];
-    while let Some(Reverse((_, n))) = ready.pop() {
+    while let Some(Reverse((_, _, n))) = ready.pop() {
         groups.push(dag[n].clone());
         for next in dag.neighbors(n) {
             let left = waiting.get_mut(&next).expect("every group waits");
             *left -= 1;
             if *left == 0 {
-                ready.push(Reverse((dag[next].nodes[0], next)));
+                ready.push(rank(next));
             }
         }
     }

@@ -66,6 +66,14 @@ fn stored(graph: &Graph, events: &[Event], facts: &Facts) -> Vec<bool> {
     let elementwise = |i: usize| {
         matches!(graph.node(events[i].node).op, Op::Unary(_) | Op::Binary(_) | Op::Select(_) | Op::Convert(_))
     };
+    let goes_on = |i: usize, user: usize| {
+        elementwise(user) && graph.ty(events[user].node).shape == graph.ty(events[i].node).shape
+    };
+    // All that is made of it are outputs and next states of its shape: one kernel writes them, such as an optimiser's update.
+    let mut ends_in_roots = vec![false; events.len()];
+    for i in (0..events.len()).rev().filter(|&i| facts.live[i]) {
+        ends_in_roots[i] = facts.users[i].iter().all(|&user| goes_on(i, user) && ends_in_roots[user]);
+    }
     for (i, event) in events.iter().enumerate().filter(|e| facts.live[e.0]) {
         let node = graph.node(event.node);
         if matches!(node.op, Op::Input(_) | Op::StateRead(_) | Op::Constant(_) | Op::Iota(_)) {
@@ -74,9 +82,7 @@ fn stored(graph: &Graph, events: &[Event], facts: &Facts) -> Vec<bool> {
         let users = &facts.users[i];
         let taken_up = |i: usize| {
             let users = &facts.users[i];
-            users.len() == 1
-                && elementwise(users[0])
-                && graph.ty(events[users[0]].node).shape == graph.ty(events[i].node).shape
+            ends_in_roots[i] || users.len() == 1 && goes_on(i, users[0])
         };
         let own = flops(graph, event.node) / node.ty.elements().max(1) as f64;
         let below: f64 = event.inputs.iter().map(|o| if stored[o.event] { 1.0 } else { cost[o.event] }).sum();
@@ -89,7 +95,7 @@ fn stored(graph: &Graph, events: &[Event], facts: &Facts) -> Vec<bool> {
                 Op::Dot(_) | Op::Convolution(_) => !taken_up(i),
                 Op::Reduce(_) | Op::ArgReduce(_) | Op::ScatterAdd(_) => true,
                 Op::Scan(_) => true,
-                _ => users.len() > 1 && (cost[i] > CHEAP || ends_product[i]),
+                _ => users.len() > 1 && !ends_in_roots[i] && (cost[i] > CHEAP || ends_product[i]),
             };
     }
     stored
