@@ -35,6 +35,7 @@ pub fn samples() -> Vec<Sample> {
     s.products();
     s.convolutions();
     s.picks();
+    s.several_indices();
     s.windows();
     s.scans();
     s.narrow_scans();
@@ -547,6 +548,31 @@ impl Samples {
                     groups: *groups,
                 };
                 self.within((-1.0, 1.0), convolution, &[ty(dtype, x), ty(dtype, kernel)]);
+            }
+        }
+    }
+
+    /// Positions of several axes at once.
+    fn several_indices(&mut self) {
+        type Dims = &'static [usize];
+        let cases: [(Dims, Dims, usize, usize, usize); 6] = [
+            (&[5, 3], &[4], 0, 0, 2),
+            (&[5, 3, 7], &[], 1, 0, 2),
+            (&[4, 3, 5], &[4, 2], 1, 1, 2),
+            (&[2, 3, 2, 4], &[7], 0, 0, 3),
+            (&[2, 5, 3, 4], &[2, 3], 1, 1, 2),
+            (&[3, 3], &[0], 0, 0, 2),
+        ];
+        for dtype in [DType::F64, DType::F32, DType::I32] {
+            for (x, picks, axis, batch, count) in cases {
+                let x = ty(dtype, x);
+                let mut types = vec![x];
+                types.extend(vec![ty(DType::I32, picks); count]);
+                let gather = Gather { axis, batch };
+                let updates = gather.infer(&types).expect("the cases are well typed");
+                self.add(gather, &types);
+                types.push(updates);
+                self.add(ScatterAdd { axis, batch }, &types);
             }
         }
     }

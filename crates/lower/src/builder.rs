@@ -216,6 +216,10 @@ impl Define for At<'_, '_> {
         self.builder.values.graph.ty(self.node)
     }
 
+    fn operands(&self) -> usize {
+        self.builder.values.graph.node(self.node).inputs.len()
+    }
+
     fn operand_type(&self, operand: usize) -> Type {
         let graph = self.builder.values.graph;
         graph.ty(graph.node(self.node).inputs[operand])

@@ -473,11 +473,11 @@ impl<'a> Plan<'a> {
     /// The pushing form of a scatter: a copy of the operand, then the updates one after the other.
     fn scatter(&mut self, id: NodeId) {
         let Op::ScatterAdd(scatter) = &self.graph.node(id).op else { unreachable!("the caller asked") };
-        let (x, indices, updates) = {
-            let inputs = &self.graph.node(id).inputs;
-            (inputs[0], inputs[1], inputs[2])
+        let [x, indices @ .., updates] = &self.graph.node(id).inputs[..] else {
+            unreachable!("it was inferred so")
         };
-        let (ty, from, picks) = (self.graph.ty(id), self.graph.ty(updates), self.graph.ty(indices));
+        let (x, updates) = (*x, *updates);
+        let (ty, from, picks) = (self.graph.ty(id), self.graph.ty(updates), self.graph.ty(indices[0]));
         let name = self.name(&Group { nodes: vec![id] });
         let (graph, parts, read) = (self.graph, self.parts, &self.read);
         let values = Values { graph, materialised: &parts.materialised, buffers: read };
@@ -491,10 +491,13 @@ impl<'a> Plan<'a> {
         let index: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
         let (axis, count) = (scatter.axis, picks.rank() - scatter.batch);
         let at = [&index[..scatter.batch], &index[axis..axis + count]].concat();
-        let position = builder.element(indices, &at);
-        let position = builder.exprs.convert(DType::I64, position);
-        let position = builder.exprs.index_clamp(position, ty.shape[axis] as i64 - 1);
-        let to = [&index[..axis], &[position], &index[axis + count..]].concat();
+        let mut to = index[..axis].to_vec();
+        for &indices in indices {
+            let position = builder.element(indices, &at);
+            let position = builder.exprs.convert(DType::I64, position);
+            to.push(builder.exprs.index_clamp(position, ty.shape[to.len()] as i64 - 1));
+        }
+        to.extend(&index[axis + count..]);
         let to = builder.exprs.flatten(&ty.shape, &to);
         let value = builder.element(updates, &index);
         let store = Store { value, ..builder.store(first, ty, to, value) };
@@ -674,18 +677,20 @@ pub fn index_checks(graph: &Graph) -> Vec<IndexCheck> {
             Op::ScatterAdd(scatter) => scatter.axis,
             _ => continue,
         };
-        let extent = graph.ty(node.inputs[0]).shape[axis];
-        let mut indices = node.inputs[1];
-        while matches!(
-            graph.node(indices).op,
-            Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::StopGradient(_) | Op::Barrier(_)
-        ) {
-            indices = graph.node(indices).inputs[0];
-        }
-        if let Op::Input(input) = &graph.node(indices).op {
-            let check = IndexCheck { input: input.name.clone(), extent };
-            if !checks.contains(&check) {
-                checks.push(check);
+        let x = graph.ty(node.inputs[0]);
+        for (j, &indices) in op::index_operands(node).iter().enumerate() {
+            let mut indices = indices;
+            while matches!(
+                graph.node(indices).op,
+                Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::StopGradient(_) | Op::Barrier(_)
+            ) {
+                indices = graph.node(indices).inputs[0];
+            }
+            if let Op::Input(input) = &graph.node(indices).op {
+                let check = IndexCheck { input: input.name.clone(), extent: x.shape[axis + j] };
+                if !checks.contains(&check) {
+                    checks.push(check);
+                }
             }
         }
     }

@@ -40,7 +40,7 @@ fn node_flop(graph: &Ir, id: bespoke_graph::NodeId) -> f64 {
         Op::WindowArg(arg) => elements * arg.windows.elements() as f64,
         Op::Unary(_) | Op::Binary(_) | Op::Select(_) => elements,
         Op::Reduce(_) | Op::ArgReduce(_) => graph.ty(node.inputs[0]).elements() as f64,
-        Op::ScatterAdd(_) => graph.ty(node.inputs[2]).elements() as f64,
+        Op::ScatterAdd(_) => graph.ty(node.inputs[node.inputs.len() - 1]).elements() as f64,
         // The results of one loop are computed at once: counted with the first.
         Op::Scan(_) if graph.ids().take(id.index()).any(|other| graph.are_siblings(other, id)) => 0.0,
         Op::Scan(scan) => scan.length as f64 * flop(&scan.body),

@@ -155,12 +155,14 @@ fn index_extents(graph: &Ir) -> Vec<(String, usize)> {
     for id in graph.ids() {
         let node = graph.node(id);
         let Op::Gather(gather) = &node.op else { continue };
-        let mut index = node.inputs[1];
-        while let Op::Convert(_) | Op::Reshape(_) | Op::Broadcast(_) = graph.node(index).op {
-            index = graph.node(index).inputs[0];
-        }
-        if let Op::Input(input) = &graph.node(index).op {
-            extents.push((input.name.clone(), graph.ty(node.inputs[0]).shape[gather.axis]));
+        for (j, &index) in bespoke_graph::op::index_operands(node).iter().enumerate() {
+            let mut index = index;
+            while let Op::Convert(_) | Op::Reshape(_) | Op::Broadcast(_) = graph.node(index).op {
+                index = graph.node(index).inputs[0];
+            }
+            if let Op::Input(input) = &graph.node(index).op {
+                extents.push((input.name.clone(), graph.ty(node.inputs[0]).shape[gather.axis + j]));
+            }
         }
     }
     extents

@@ -60,7 +60,7 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
         Op::WindowReduce(r) => r.windows.elements() as f64,
         Op::WindowArg(a) => 2.0 * a.windows.elements() as f64,
         Op::Scan(scan) => return bodies::flops(scan),
-        Op::ScatterAdd(_) => return operand(0) + 2.0 * operand(2),
+        Op::ScatterAdd(_) => return operand(0) + 2.0 * operand(operands.len() - 1),
         Op::Convolution(_) => {
             return 2.0 * n * operands[1].shape[1..].iter().map(|&k| k as f64).product::<f64>();
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bespoke_graph::{Graph, NodeId, Op, inline_customs};
+use bespoke_graph::{Graph, NodeId, Op, inline_customs, op::index_operands};
 use bespoke_tensor::{DType, Scalar, Tensor};
 
 use crate::Rng;
@@ -40,12 +40,16 @@ fn index_bounds(graph: &Graph) -> BTreeMap<NodeId, usize> {
             Op::ScatterAdd(scatter) => scatter.axis,
             _ => continue,
         };
-        let extent = graph.ty(node.inputs[0]).shape[axis];
+        let x = graph.ty(node.inputs[0]);
         // Whatever lies between may be the identity, and rewritten so that the input itself serves as index.
-        let mut stack = vec![node.inputs[1]];
-        while let Some(at) = stack.pop() {
+        let mut stack = vec![];
+        for (j, &indices) in index_operands(node).iter().enumerate() {
+            stack.push((indices, x.shape[axis + j]));
+        }
+        while let Some((at, extent)) = stack.pop() {
             let from = graph.node(at);
-            stack.extend(from.inputs.iter().filter(|i| graph.ty(**i).dtype.is_int()));
+            let ints = from.inputs.iter().filter(|i| graph.ty(**i).dtype.is_int());
+            stack.extend(ints.map(|&i| (i, extent)));
             if matches!(from.op, Op::Input(_)) {
                 let bound = bounds.entry(at).or_insert(extent);
                 *bound = extent.min(*bound);

@@ -12,7 +12,7 @@ mod interpret;
 mod operators;
 mod patterns;
 mod random;
-mod random_scan;
+mod random_bodies;
 mod random_windows;
 mod reference;
 mod rng;

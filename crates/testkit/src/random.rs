@@ -175,7 +175,8 @@ impl Maker {
             28 => self.arg_reduce(),
             29 => self.normalise(),
             30 => self.meet_product(),
-            31 => self.scan(),
+            31 if self.rng.chance(0.7) => self.scan(),
+            31 => self.custom(),
             32 => self.windows(),
             _ => _ = self.source(),
         }
@@ -420,8 +421,8 @@ impl Maker {
         self.graph.must(Broadcast { shape: Shape::new(&dims).expect("rank 5"), axes }, &[x]);
     }
 
-    /// Indices for a value, and the axis and batch to use them with.
-    fn indices(&mut self, ty: Type) -> (NodeId, usize, usize) {
+    /// Indices for a value, sometimes for two neighbouring axes, and the first axis and batch to use them with.
+    fn indices(&mut self, ty: Type) -> (Vec<NodeId>, usize, usize) {
         let axes: Vec<usize> = (0..ty.rank()).filter(|&a| ty.shape[a] > 0).collect();
         let axis = *self.rng.pick(&axes);
         let batch = if self.rng.chance(0.4) { self.rng.below(axis + 1) } else { 0 };
@@ -430,8 +431,9 @@ impl Maker {
             dims.push(*self.rng.pick(&[1, 2, 3, 5, 8]));
         }
         let dtype = *self.rng.pick(&[DType::I32, DType::I64, DType::U8, DType::U32]);
-        let indices = self.of_type(Type::new(dtype, Shape::new(&dims).expect("rank 6 at most")));
-        (indices, axis, batch)
+        let of = Type::new(dtype, Shape::new(&dims).expect("rank 6 at most"));
+        let two = axes.contains(&(axis + 1)) && self.rng.chance(0.3);
+        ((0..1 + usize::from(two)).map(|_| self.of_type(of)).collect(), axis, batch)
     }
 
     fn picks(t: Type) -> bool {
@@ -441,16 +443,18 @@ impl Maker {
     fn gather(&mut self) {
         let x = self.any(Maker::picks);
         let (indices, axis, batch) = self.indices(self.graph.ty(x));
-        self.graph.must(Gather { axis, batch }, &[x, indices]);
+        self.graph.must(Gather { axis, batch }, &[&[x][..], &indices].concat());
     }
 
     fn scatter(&mut self) {
         let x = self.any(|t| Maker::picks(t) && t.dtype != DType::Bool);
         let (indices, axis, batch) = self.indices(self.graph.ty(x));
-        let picked = Gather { axis, batch }.infer(&[self.graph.ty(x), self.graph.ty(indices)]);
+        let types = [x].iter().chain(&indices).map(|&i| self.graph.ty(i)).collect::<Vec<_>>();
+        let picked = Gather { axis, batch }.infer(&types);
         let ty = picked.expect("the indices suit");
         let updates = self.of_type(ty);
-        let sum = self.graph.must(ScatterAdd { axis, batch }, &[x, indices, updates]);
+        let operands = [&[x][..], &indices, &[updates]].concat();
+        let sum = self.graph.must(ScatterAdd { axis, batch }, &operands);
         let is_free = |s: &State| s.node == x && s.next.is_none();
         if self.graph.states().iter().any(is_free) && self.rng.chance(0.6) {
             self.graph.set_next(x, sum).expect("the state has none yet");
@@ -548,7 +552,7 @@ mod tests {
         let mut made = BTreeSet::new();
         let mut contractions = 0;
         let mut next = 0;
-        for seed in 0..400 {
+        for seed in 0..800 {
             let nodes = 5 + seed as usize % 56;
             let graph = random_graph(seed, nodes);
             assert_eq!(bespoke_graph::verify(&graph), Vec::<String>::new(), "{graph}");

@@ -145,12 +145,21 @@ impl Bounds<'_> {
                 let errors: Vec<Tensor> = (0..self.operands()).map(|i| self.error_tensor(i)).collect();
                 self.moved(&errors.iter().collect::<Vec<_>>())
             }
-            Op::Gather(_) if self.is_exact(1) => self.moved(&[&self.error_tensor(0), self.operand(1).0]),
-            Op::ScatterAdd(scatter) if self.is_exact(1) => {
-                let index = self.operand(1).0;
-                let sizes = self.moved(&[&self.sizes(0), index, &self.sizes(2)]);
-                let errors = self.moved(&[&self.error_tensor(0), index, &self.error_tensor(2)]);
-                let terms = 1 + index.shape()[scatter.batch..].iter().product::<usize>();
+            Op::Gather(_) if (1..self.operands()).all(|i| self.is_exact(i)) => {
+                let error = self.error_tensor(0);
+                let indices = (1..self.operands()).map(|i| self.operand(i).0);
+                self.moved(&[&error].into_iter().chain(indices).collect::<Vec<_>>())
+            }
+            Op::ScatterAdd(scatter) if (1..self.operands() - 1).all(|i| self.is_exact(i)) => {
+                let last = self.operands() - 1;
+                let indices: Vec<&Tensor> = (1..last).map(|i| self.operand(i).0).collect();
+                let with = |x: &Tensor, updates: &Tensor| {
+                    let ends = [&[x][..], &indices, &[updates]].concat();
+                    self.moved(&ends)
+                };
+                let sizes = with(&self.sizes(0), &self.sizes(last));
+                let errors = with(&self.error_tensor(0), &self.error_tensor(last));
+                let terms = 1 + indices[0].shape()[scatter.batch..].iter().product::<usize>();
                 self.sum(terms, &sizes, &errors)
             }
             Op::Gather(_) | Op::ScatterAdd(_) => unknown(),

@@ -44,6 +44,9 @@ pub trait Define {
     /// The type of the node's value.
     fn ty(&self) -> Type;
 
+    /// The number of operands.
+    fn operands(&self) -> usize;
+
     /// The type of an operand.
     fn operand_type(&self, operand: usize) -> Type;
 
@@ -162,6 +165,15 @@ impl Operator for Op {
     }
     fn define(&self, definer: &mut dyn Define, index: &[ExprId]) -> ExprId {
         self.get().define(definer, index)
+    }
+}
+
+/// The index operands of a gather or scatter.
+pub fn index_operands(node: &crate::Node) -> &[NodeId] {
+    match &node.op {
+        Op::Gather(_) => &node.inputs[1..],
+        Op::ScatterAdd(_) => &node.inputs[1..node.inputs.len() - 1],
+        _ => &[],
     }
 }
 

@@ -1,9 +1,15 @@
-//! Random loops.
+//! Random graphs within graphs: loops and customs.
 
-use bespoke_graph::{Body, Graph, NodeId, Op, op::Scan};
+use bespoke_graph::{
+    Body, Graph, NodeId, Op,
+    op::{Custom, Scan},
+};
 use bespoke_tensor::{Shape, Type};
 
-use crate::{Rng, random::Maker};
+use crate::{
+    Rng,
+    random::{ELEMENTS, Maker},
+};
 
 impl Maker {
     /// A scan with a random body, and some of its results.
@@ -58,6 +64,31 @@ impl Maker {
                 self.graph.must(scan.of_result(result), &operands);
             }
         }
+    }
+}
+
+impl Maker {
+    /// A random composition under a name.
+    pub fn custom(&mut self) {
+        let small = |t: Type| t.elements() <= ELEMENTS && t.rank() <= 4;
+        let mut operands = vec![];
+        let mut body = Maker::new(self.rng.bits());
+        for _ in 0..1 + self.rng.below(2) {
+            let x = self.any(small);
+            body.input(self.graph.ty(x));
+            operands.push(x);
+        }
+        let nodes = body.graph.len() + 1 + self.rng.below(6);
+        while body.graph.len() < nodes {
+            body.step();
+        }
+        let value = body.any(small);
+        let mut body = without_states(&body.graph);
+        body.set_output("y", value).expect("it is the first");
+        let rest: Vec<Type> = body.inputs().skip(operands.len()).map(|i| body.ty(i.1)).collect();
+        operands.extend(rest.into_iter().map(|ty| self.of_type(ty)).collect::<Vec<_>>());
+        let custom = Custom { name: "made".to_owned(), body: Body::new(body), vjp: None, jvp: None };
+        self.graph.must(custom, &operands);
     }
 }
 
