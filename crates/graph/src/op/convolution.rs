@@ -19,7 +19,7 @@ use crate::{Attribute, Attributes, Graph, NodeId, attributes::Reader};
 /// The derivatives by both operands are convolutions, so it can be differentiated to any order.
 ///
 /// Example: `%2 = convolution %0, %1 {stride=[1,1], padding=[2,2]x[2,2], input_dilation=[1,1], kernel_dilation=[1,1], groups=1} :
-/// f32[128,6,28,28]` of f32[128,1,28,28] and f32[6,1,5,5]
+/// f32[128,6,28,28]` of `f32[128,1,28,28]` and `f32[6,1,5,5]`
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Convolution {
     /// Steps between positions of the kernel, along each spatial dimension.

@@ -1,6 +1,6 @@
 //! What is decided, for graphs that a person can judge.
 
-use bespoke_graph::{Graph, NodeId, Op, op, op::Binary, op::Unary, parse};
+use bespoke_graph::{Graph, NodeId, Op, Operator, op, op::Binary, op::Unary, parse};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 use super::{Random, difference, run, sources};
@@ -432,4 +432,21 @@ fn time() {
         }
         println!("{}", optimize(&graph, &Config::default()).unwrap().1);
     }
+}
+
+/// What is behind a barrier is computed again, constants too.
+#[test]
+fn barriers_are_not_looked_through() {
+    let mut g = Graph::new();
+    let x = g.input("x", Type::new(DType::F32, [3])).unwrap();
+    let behind = g.must(op::Barrier, &[x]);
+    let (first, second) = (g.unary(Unary::Sin, x), g.unary(Unary::Sin, behind));
+    let one = g.fill_like(x, 1.0);
+    let hidden = g.must(op::Barrier, &[one]);
+    let difference = g.minus(first, second); // not zero
+    let product = g.times(difference, hidden); // not times one
+    g.set_output("y", product).unwrap();
+    let (result, _) = optimize(&g, &Config::default()).unwrap();
+    let count = |name: &str| result.ids().filter(|&id| result.node(id).op.name() == name).count();
+    assert_eq!((count("sin"), count("barrier"), count("mul")), (2, 2, 1), "{result}");
 }
