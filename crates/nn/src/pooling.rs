@@ -1,10 +1,11 @@
 //! Pooling: what windows hold, in any number of spatial dimensions.
 
-use bespoke_graph::op;
+use bespoke_graph::{Windows, op};
+use bespoke_loops::Combine;
 use bespoke_tensor::{Scalar, Tensor, Type};
 
 use crate::{
-    I32, Padding, PerAxis, Value,
+    Padding, PerAxis, Value,
     bins::{Bins, Fold},
     window::spans,
 };
@@ -45,18 +46,6 @@ impl Default for Pool {
     }
 }
 
-/// The windows along one axis of a padded operand.
-struct Windows {
-    /// The axis.
-    axis: usize,
-    /// Elements of padding before and after.
-    padding: (usize, usize),
-    /// The windows.
-    bins: Bins,
-    /// What an average divides by, in each window.
-    counts: Vec<usize>,
-}
-
 impl Pool {
     /// Windows side by side, without padding.
     pub fn new() -> Pool {
@@ -93,17 +82,17 @@ impl Pool {
         Pool { divisor: Some(divisor), ..self }
     }
 
-    /// The windows over spatial extents.
-    fn windows(&self, x: &[usize], kernel: &PerAxis) -> Result<Vec<Windows>, String> {
-        let kernel = kernel.over("kernel", x.len(), 1)?;
+    /// The windows over spatial extents, and what means divide by along each axis.
+    fn windows(&self, x: &[usize], kernel: &PerAxis) -> Result<(Windows, Vec<Vec<usize>>), String> {
+        let extent = kernel.over("kernel", x.len(), 1)?;
         let stride = match &self.stride {
             Some(stride) => stride.over("stride", x.len(), 1)?,
-            None => kernel.clone(),
+            None => extent.clone(),
         };
         let dilation = self.dilation.over("dilation", x.len(), 1)?;
-        let spans = spans(&kernel, &dilation)?;
-        let padding = self.padding.over(x, &spans, &stride)?;
-        let mut all = vec![];
+        let spans = spans(&extent, &dilation)?;
+        let mut padding = self.padding.over(x, &spans, &stride)?;
+        let mut counts = vec![];
         for a in 0..x.len() {
             let ((low, high), span, step) = (padding[a], spans[a], stride[a]);
             if low.max(high) > span / 2 {
@@ -116,25 +105,19 @@ impl Pool {
             let mut windows = rest / step + 1;
             // One more begins within the operand or before it.
             if self.ceil_mode && !rest.is_multiple_of(step) && windows * step < x[a] + low {
+                padding[a].1 += windows * step + span - padded;
                 windows += 1;
             }
-            let end = (windows - 1) * step + span;
-            let more = end.saturating_sub(padded);
             let count = |i: usize| {
-                let (start, end) = (i * step, (i * step + kernel[a]).min(padded));
+                let (start, end) = (i * step, (i * step + extent[a]).min(padded));
                 match self.count_include_pad {
                     true => end - start,
                     false => end.min(low + x[a]).saturating_sub(start.max(low)),
                 }
             };
-            all.push(Windows {
-                axis: a + 2,
-                padding: (low, high + more),
-                bins: Bins::Even { windows, width: kernel[a], stride: step, dilation: dilation[a] },
-                counts: (0..windows).map(count).collect(),
-            });
+            counts.push((0..windows).map(count).collect());
         }
-        Ok(all)
+        Ok((Windows { extent, stride, padding, dilation }, counts))
     }
 }
 
@@ -145,14 +128,13 @@ macro_rules! pools {
             #[doc = concat!("The maxima of windows over `[N,C,", $axes, "]`: see [`Value::max_pool`].")]
             #[track_caller]
             pub fn $max(self, kernel: impl Into<PerAxis>, pool: Pool) -> Value<'g> {
-                self.max_pool_as(stringify!($max), Some($rank), &kernel.into(), &pool, false)[0]
+                self.max_pool_as(stringify!($max), Some($rank), &kernel.into(), &pool)
             }
 
             #[doc = concat!("The maxima of windows over `[N,C,", $axes, "]` and where they are: see [`Value::max_pool_with_indices`].")]
             #[track_caller]
             pub fn $indices(self, kernel: impl Into<PerAxis>, pool: Pool) -> (Value<'g>, Value<'g>) {
-                let both = self.max_pool_as(stringify!($indices), Some($rank), &kernel.into(), &pool, true);
-                (both[0], both[1])
+                self.indices_as(stringify!($indices), Some($rank), &kernel.into(), &pool)
             }
 
             #[doc = concat!("The means of windows over `[N,C,", $axes, "]`: see [`Value::avg_pool`].")]
@@ -193,14 +175,13 @@ impl<'g> Value<'g> {
     /// 1) − 1)/stride⌋ + 1 positions along an axis. The cotangent goes to the first maximum of a window; NaN is greatest.
     #[track_caller]
     pub fn max_pool(self, kernel: impl Into<PerAxis>, pool: Pool) -> Value<'g> {
-        self.max_pool_as("max_pool", None, &kernel.into(), &pool, false)[0]
+        self.max_pool_as("max_pool", None, &kernel.into(), &pool)
     }
 
     /// The maxima of windows and where they are: i32 positions in row-major order among the spatial axes of `self`.
     #[track_caller]
     pub fn max_pool_with_indices(self, kernel: impl Into<PerAxis>, pool: Pool) -> (Value<'g>, Value<'g>) {
-        let both = self.max_pool_as("max_pool_with_indices", None, &kernel.into(), &pool, true);
-        (both[0], both[1])
+        self.indices_as("max_pool_with_indices", None, &kernel.into(), &pool)
     }
 
     /// The means of windows over the axes behind the second, which have as many positions as those of [`Value::max_pool`].
@@ -266,7 +247,13 @@ impl<'g> Value<'g> {
     }
 
     #[track_caller]
-    fn windows(self, what: &str, rank: Option<usize>, kernel: &PerAxis, pool: &Pool) -> Option<Vec<Windows>> {
+    fn windows(
+        self,
+        what: &str,
+        rank: Option<usize>,
+        kernel: &PerAxis,
+        pool: &Pool,
+    ) -> Option<(Windows, Vec<Vec<usize>>)> {
         self.spatial(what, rank)?;
         match pool.windows(&self.shape()[2..], kernel) {
             Ok(windows) => Some(windows),
@@ -277,54 +264,34 @@ impl<'g> Value<'g> {
         }
     }
 
-    /// With what lies around.
+    /// What windows over the spatial axes hold.
     #[track_caller]
-    fn padded(self, windows: &[Windows], value: Scalar) -> Value<'g> {
-        let (mut low, mut high) = (vec![0; 2], vec![0; 2]);
-        for w in windows {
-            low.push(w.padding.0);
-            high.push(w.padding.1);
-        }
-        if low.iter().chain(&high).all(|&p| p == 0) {
-            return self;
-        }
-        let inner = vec![0; low.len()];
-        let value = self.graph.constant(value.convert(self.ty().dtype));
-        self.graph.apply("pad", op::Pad { low, high, inner }.into(), &[self, value])
+    fn combined(self, what: &str, combine: Combine, windows: Windows) -> Value<'g> {
+        self.graph.apply(what, op::WindowReduce { combine, windows }.into(), &[self])
     }
 
-    /// The maxima and, if wanted, where they are.
     #[track_caller]
-    fn max_pool_as(
+    fn max_pool_as(self, what: &str, rank: Option<usize>, kernel: &PerAxis, pool: &Pool) -> Value<'g> {
+        match self.windows(what, rank, kernel, pool) {
+            Some((windows, _)) => self.combined(what, Combine::Max, windows),
+            None => self.spoiled(),
+        }
+    }
+
+    /// The maxima and where they are.
+    #[track_caller]
+    fn indices_as(
         self,
         what: &str,
         rank: Option<usize>,
         kernel: &PerAxis,
         pool: &Pool,
-        indices: bool,
-    ) -> Vec<Value<'g>> {
-        let Some(windows) = self.windows(what, rank, kernel, pool) else { return vec![self.spoiled(); 2] };
-        let mut folded = vec![self.padded(&windows, Scalar::F64(f64::NEG_INFINITY))];
-        if indices {
-            let shape = self.shape();
-            let area: usize = shape[2..].iter().product();
-            let positions = self.graph.iota(I32, [area], 0).reshape(&shape[2..]).broadcast_to(shape);
-            folded.push(positions.padded(&windows, Scalar::I32(0)));
-        }
-        for w in windows.iter().rev() {
-            folded = w.bins.fold(Fold::Max, w.axis, folded);
-        }
-        folded
-    }
-
-    /// The sums of windows.
-    #[track_caller]
-    fn sums(self, windows: &[Windows]) -> Value<'g> {
-        let mut sums = vec![self.padded(windows, Scalar::F64(0.0))];
-        for w in windows.iter().rev() {
-            sums = w.bins.fold(Fold::Sum, w.axis, sums);
-        }
-        sums[0]
+    ) -> (Value<'g>, Value<'g>) {
+        let Some((windows, _)) = self.windows(what, rank, kernel, pool) else {
+            return (self.spoiled(), self.spoiled());
+        };
+        let arg = op::WindowArg { extremum: op::Extremum::Max, windows: windows.clone() };
+        (self.combined(what, Combine::Max, windows), self.graph.apply(what, arg.into(), &[self]))
     }
 
     /// Divided by the numbers of elements of windows along the spatial axes.
@@ -352,14 +319,14 @@ impl<'g> Value<'g> {
 
     #[track_caller]
     fn avg_pool_as(self, what: &str, rank: Option<usize>, kernel: &PerAxis, pool: &Pool) -> Value<'g> {
-        let Some(windows) = self.windows(what, rank, kernel, pool) else { return self.spoiled() };
+        let Some((windows, counts)) = self.windows(what, rank, kernel, pool) else { return self.spoiled() };
         if pool.dilation != 1.into() {
             return self.graph.refuse(format!("{what}: averages have no dilation"));
         }
-        let sums = self.sums(&windows);
+        let sums = self.combined(what, Combine::Sum, windows);
         match pool.divisor {
             Some(divisor) => sums * (1.0 / divisor),
-            None => sums.over_counts(&windows.into_iter().map(|w| w.counts).collect::<Vec<_>>()),
+            None => sums.over_counts(&counts),
         }
     }
 
@@ -368,8 +335,8 @@ impl<'g> Value<'g> {
         if p.is_nan() || p <= 0.0 {
             return self.graph.refuse(format!("{what}: expected a positive power, got {p}"));
         }
-        let Some(windows) = self.windows(what, rank, kernel, &pool) else { return self.spoiled() };
-        let sums = self.pow(p).sums(&windows);
+        let Some((windows, _)) = self.windows(what, rank, kernel, &pool) else { return self.spoiled() };
+        let sums = self.pow(p).combined(what, Combine::Sum, windows);
         let none = sums.eq(0.0);
         // The root's slope at 0 is infinite.
         let root = none.select(sums.number(1.0.into()), sums).pow(1.0 / p);
@@ -388,14 +355,16 @@ impl<'g> Value<'g> {
         if extents.contains(&0) || extents.iter().chain(&output).any(most) {
             return self.graph.refuse(format!("{what}: {output:?} windows over {}", self.ty()));
         }
-        let bins: Vec<Bins> = extents.iter().zip(&output).map(|(&n, &out)| Bins::adaptive(n, out)).collect();
-        let mut folded = vec![self];
-        for axis in axes.rev() {
-            folded = bins[axis - 2].fold(fold, axis, folded);
-        }
+        let bins: Vec<Bins> = extents.iter().zip(&output).map(|(&n, &out)| Bins::new(n, out)).collect();
+        let even: Option<Vec<usize>> = bins.iter().map(Bins::even).collect();
+        let folded = match (even, fold) {
+            (Some(even), Fold::Sum) => self.combined(what, Combine::Sum, Windows::new(&even, &even)),
+            (Some(even), Fold::Max) => self.combined(what, Combine::Max, Windows::new(&even, &even)),
+            (None, _) => axes.rev().fold(self, |x, axis| bins[axis - 2].fold(fold, axis, x)),
+        };
         match fold {
-            Fold::Sum => folded[0].over_counts(&bins.iter().map(Bins::counts).collect::<Vec<_>>()),
-            Fold::Max => folded[0],
+            Fold::Sum => folded.over_counts(&bins.iter().map(Bins::counts).collect::<Vec<_>>()),
+            Fold::Max => folded,
         }
     }
 }
