@@ -292,7 +292,7 @@ impl<'g> Value<'g> {
         }
         let [batch, queries, width] = [0, 1, 2].map(|axis| shapes[0][axis]);
         if heads == 0 || !width.is_multiple_of(heads) {
-            g.refuse(format!("{what}: {heads} heads do not divide a width of {width}"));
+            g.refuse(format!("{what}: {heads} heads do not divide a width of {width}, of {}", self.ty()));
             return spoiled;
         }
         let name = g.push_scope("attention", true);

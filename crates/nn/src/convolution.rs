@@ -243,7 +243,7 @@ impl<'g> Value<'g> {
             || features == 0
         {
             return g.refuse(format!(
-                "{kind}: {groups} groups do not divide {channels} channels and {features} features"
+                "{kind}: {groups} groups do not divide {channels} channels and {features} features, of {ty}"
             ));
         }
         let direction =

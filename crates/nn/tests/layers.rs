@@ -507,3 +507,47 @@ fn whole_images_are_pooled() {
     g.output("y", mean.concatenate(&[most], 1));
     assert_eq!(evaluated(&g).to_vec::<f64>().unwrap(), [1.0, 2.0]);
 }
+
+#[test]
+fn layers_of_nothing_are_refused_or_run() {
+    type Make = for<'g> fn(Value<'g>) -> Value<'g>;
+    let layers: [(&str, Make); 19] = [
+        ("conv", |x| x.conv(2, 2, Conv::new())),
+        ("conv, same", |x| x.conv(2, 1, Conv::new().padding(Padding::Same))),
+        ("conv_transpose", |x| x.conv_transpose(2, 2, Conv::new())),
+        ("depthwise_conv", |x| x.depthwise_conv(2, 1, Conv::new())),
+        ("separable_conv", |x| x.separable_conv(2, 1, Conv::new())),
+        ("max_pool", |x| x.max_pool(1, Pool::new())),
+        ("max_pool, padded", |x| x.max_pool(2, Pool::new().padding(1).ceil_mode())),
+        ("avg_pool", |x| x.avg_pool(1, Pool::new())),
+        ("lp_pool", |x| x.lp_pool(2.0, 2, Pool::new())),
+        ("adaptive_avg_pool", |x| x.adaptive_avg_pool(2)),
+        ("adaptive_max_pool", |x| x.adaptive_max_pool(3)),
+        ("global_avg_pool", |x| x.global_avg_pool()),
+        ("scaled_dot_product_attention", |x| x.scaled_dot_product_attention(x, x, Attention::new().causal())),
+        ("additive_attention", |x| x.additive_attention(x, x, 2, Attention::new())),
+        ("multi_head_attention", |x| x.multi_head_attention(x, x, 1, MultiHead::new()).output),
+        ("rnn", |x| x.rnn(2, Recurrent::new()).0),
+        ("lstm", |x| x.lstm(2, Recurrent::new().bidirectional()).0),
+        ("gru", |x| x.gru(2, Recurrent::new().batch_first()).0),
+        ("embedding", |x| x.convert(bespoke_nn::I32).embedding(1, 2)),
+    ];
+    for (name, make) in layers {
+        for zero in 0..3 {
+            let mut shape = [2, 3, 4];
+            shape[zero] = 0;
+            let g = Graph::new();
+            let x = g.input("x", F64, shape);
+            let y = make(x);
+            g.output("y", y);
+            g.output("slope", g.grad(y.sum(), &[x])[0]);
+            match g.compile() {
+                Ok(mut query) => {
+                    let ran = query.run(&[("x", &Tensor::zeros(x.ty()))]);
+                    assert!(ran.is_ok(), "{name} {shape:?}: {:?}", ran.err());
+                }
+                Err(error) => assert!(error.to_string().contains("f64["), "{name} {shape:?}: {error}"),
+            }
+        }
+    }
+}
