@@ -3,9 +3,10 @@
 use bespoke_graph::{
     Body, Graph, NodeId, Op, Operator, Windows,
     op::{
-        ArgReduce, Barrier, Binary, Broadcast, Concatenate, Constant, Convert, Convolution, Custom, Dot,
-        Extremum, Gather, Iota, Pad, RandomBits, Reduce, Reshape, Reverse, Scan, ScatterAdd, Select, Slice,
-        StopGradient, Transpose, Unary, WindowArg, WindowReduce,
+        ArgReduce, ArgSort, Barrier, Binary, Broadcast, Concatenate, Constant, Convert, Convolution,
+        Cumulative, Custom, Dot, DynamicSlice, DynamicUpdate, Extremum, Gather, Iota, Pad, RandomBits,
+        Reduce, Reshape, Reverse, Scan, ScatterAdd, Select, Slice, StopGradient, Transpose, Unary, WindowArg,
+        WindowReduce,
     },
 };
 use bespoke_loops::Combine;
@@ -36,6 +37,8 @@ pub fn samples() -> Vec<Sample> {
     s.convolutions();
     s.picks();
     s.several_indices();
+    s.pieces();
+    s.lines();
     s.windows();
     s.scans();
     s.narrow_scans();
@@ -548,6 +551,57 @@ impl Samples {
                     groups: *groups,
                 };
                 self.within((-1.0, 1.0), convolution, &[ty(dtype, x), ty(dtype, kernel)]);
+            }
+        }
+    }
+
+    /// Pieces whose place is known at run time, in range and beyond.
+    fn pieces(&mut self) {
+        let cases: [(&[usize], &[usize]); 7] = [
+            (&[], &[]),
+            (&[5], &[3]),
+            (&[5], &[5]),
+            (&[7, 3], &[2, 3]),
+            (&[2, 3, 5], &[1, 2, 4]),
+            (&[4, 17], &[3, 0]),
+            (&[0, 3], &[0, 2]),
+        ];
+        for dtype in [DType::F64, DType::F32, DType::I32, DType::Bool] {
+            for index in [DType::I32, DType::I64, DType::U8] {
+                for (x, piece) in cases {
+                    let starts = vec![ty(index, &[]); x.len()];
+                    let (x, piece) = (ty(dtype, x), ty(dtype, piece));
+                    let slice = DynamicSlice { sizes: piece.shape.to_vec() };
+                    self.add(slice, &[&[x][..], &starts].concat());
+                    self.add(DynamicUpdate, &[&[x, piece][..], &starts].concat());
+                }
+            }
+        }
+    }
+
+    /// Operators along an axis, shorter and longer than what is pulled.
+    fn lines(&mut self) {
+        let cases: [(&[usize], usize); 11] = [
+            (&[1], 0),
+            (&[3], 0),
+            (&[0], 0),
+            (&[19], 0),
+            (&[5, 7], 1),
+            (&[5, 13], 1),
+            (&[11, 5], 0),
+            (&[2, 17, 3], 1),
+            (&[9, 4, 1], 0),
+            (&[3, 0, 12], 2),
+            (&[2, 3, 33], 2),
+        ];
+        for dtype in [DType::F64, DType::F32, DType::I32, DType::U8] {
+            for (dims, axis) in cases {
+                for reverse in [false, true] {
+                    for combine in [Combine::Sum, Combine::Product, Combine::Max, Combine::Min] {
+                        self.add(Cumulative { combine, axis, reverse }, &[ty(dtype, dims)]);
+                    }
+                    self.add(ArgSort { axis, descending: reverse }, &[ty(dtype, dims)]);
+                }
             }
         }
     }

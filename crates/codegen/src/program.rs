@@ -21,6 +21,8 @@ pub enum LaunchCode {
     },
     /// A loop: the functions of its body's launches.
     Loop(Vec<LaunchCode>),
+    /// The runtime does it itself.
+    Sort,
 }
 
 /// The machine code of a program.
@@ -62,6 +64,7 @@ fn launches<'a>(program: &'a Program, builder: &mut ModuleBuilder<'a>) -> Vec<La
                 epilogue: c.epilogue.as_ref().map(|k| add(builder, k, sliced)),
             },
             Work::Loop(scan) => LaunchCode::Loop(launches(&scan.body, builder)),
+            Work::Sort(_) => LaunchCode::Sort,
         });
     }
     code

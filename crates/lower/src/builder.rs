@@ -159,17 +159,20 @@ impl<'a> Builder<'a> {
         e
     }
 
-    fn open(&mut self) {
+    /// Opens an inner block.
+    pub fn open(&mut self) {
         self.blocks.push(vec![]);
         self.memos.push(FxHashMap::default());
     }
 
-    fn close(&mut self) -> Vec<Stmt> {
+    /// Closes the innermost block, and gives its statements.
+    pub fn close(&mut self) -> Vec<Stmt> {
         self.memos.pop();
         self.blocks.pop().expect("a block was opened")
     }
 
-    fn declare_acc(&mut self, dtype: DType, combine: Combine) -> AccId {
+    /// A new accumulator.
+    pub fn declare_acc(&mut self, dtype: DType, combine: Combine) -> AccId {
         self.accs.push(Acc { dtype, combine });
         self.exprs.declare_acc(dtype)
     }
@@ -323,6 +326,9 @@ impl Define for At<'_, '_> {
     }
 
     fn fold(&mut self, init: &[ExprId], extents: &[usize], body: op::FoldBody<'_>) -> Vec<ExprId> {
+        if let Some(values) = unrolled_fold(self, init, extents, body) {
+            return values;
+        }
         let accs: Vec<AccId> = init
             .iter()
             .map(|&value| {
@@ -396,6 +402,33 @@ fn unrolled(
         value = at.builder.exprs.binary(function, value, next);
     }
     Some(value)
+}
+
+/// A fold over few positions, written out as a reduction is.
+fn unrolled_fold(
+    at: &mut At<'_, '_>,
+    init: &[ExprId],
+    extents: &[usize],
+    body: op::FoldBody<'_>,
+) -> Option<Vec<ExprId>> {
+    let positions: usize = extents.iter().product();
+    if positions > UNROLLED {
+        return None;
+    }
+    let mut values = init.to_vec();
+    for flat in 0..positions {
+        let index = at.builder.exprs.index_const(flat as i64);
+        let index = at.builder.exprs.unflatten(extents, index);
+        if flat == 0 {
+            at.builder.open();
+            body(at, &index, &values);
+            if !at.builder.close().is_empty() {
+                return None;
+            }
+        }
+        values = body(at, &index, &values);
+    }
+    Some(values)
 }
 
 /// Does one of the statements update the accumulator?

@@ -107,15 +107,28 @@ fn is_view(op: &Op) -> bool {
     matches!(op, Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::Slice(_) | Op::Reverse(_))
 }
 
+/// What the views are views of.
+fn base_of(graph: &Graph, mut id: NodeId) -> NodeId {
+    while is_view(&graph.node(id).op) {
+        id = graph.node(id).inputs[0];
+    }
+    id
+}
+
 /// The values whose elements convolutions and windows read again and again, so that they had better be buffers.
 pub fn images(graph: &Graph, live: &[bool]) -> Vec<bool> {
+    let mut users = vec![0; graph.len()];
+    for id in graph.ids().filter(|id| live[id.index()]) {
+        graph.node(id).inputs.iter().for_each(|i| users[i.index()] += 1);
+    }
     let mut read = vec![false; graph.len()];
     for id in (0..graph.len()).rev().filter(|&i| live[i]) {
         let node = graph.node(NodeId(id as u32));
         if let Op::Convolution(c) = &node.op {
             read[node.inputs[0].index()] = true;
+            // A product's kernel is packed once. It may be a cotangent that others need too.
             let is_product = form_of(graph, NodeId(id as u32), c).is_some();
-            read[node.inputs[1].index()] |= !is_product;
+            read[node.inputs[1].index()] |= !is_product || users[base_of(graph, node.inputs[1]).index()] > 1;
         }
         if let Op::WindowReduce(op::WindowReduce { windows, .. })
         | Op::WindowArg(op::WindowArg { windows, .. }) = &node.op

@@ -9,6 +9,7 @@ mod builder;
 mod contraction;
 mod convolution;
 mod error;
+mod lines;
 mod nest;
 mod partition;
 mod plan;
@@ -22,6 +23,7 @@ mod windows;
 
 pub use contraction::{Contraction, Extents, Gathered, Panels, Side, Tile};
 pub use error::LowerError;
+pub use lines::Sort;
 pub use plan::{index_checks, lower};
 pub use program::{
     Buffer, BufferIndex, Carry, IndexCheck, Launch, Loop, Place, Program, Slot, StateSlot, Work,

@@ -12,7 +12,7 @@ use bespoke_graph::{
 use petgraph::{algo::has_path_connecting, graph::NodeIndex, stable_graph::StableDiGraph};
 use rustc_hash::FxHashMap;
 
-use crate::{contraction, convolution, scan};
+use crate::{contraction, convolution, lines, scan};
 
 /// Work up to which a value is recomputed by each of several users, in simple operations per element.
 const CHEAP: f64 = 6.0;
@@ -62,6 +62,13 @@ pub fn is_source(graph: &Graph, id: NodeId) -> bool {
     }
 }
 
+/// Is it a launch of its own, that nothing else can share?
+fn is_alone(graph: &Graph, id: NodeId) -> bool {
+    scan::of(graph, id).is_some()
+        || lines::cumulative(graph, id).is_some()
+        || lines::sort(graph, id).is_some()
+}
+
 /// Does it use its operands at its own index?
 fn is_elementwise(op: &Op) -> bool {
     matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Select(_) | Op::Convert(_) | Op::StopGradient(_))
@@ -76,6 +83,8 @@ fn is_reduction(op: &Op) -> bool {
             | Op::Convolution(_)
             | Op::ScatterAdd(_)
             | Op::WindowReduce(_)
+            | Op::Cumulative(_)
+            | Op::ArgSort(_)
             | Op::WindowArg(_)
     )
 }
@@ -88,6 +97,8 @@ fn reduced_elements(graph: &Graph, id: NodeId) -> f64 {
     match &node.op {
         Op::Reduce(_) | Op::ArgReduce(_) => ratio(operand(0).elements()),
         Op::WindowReduce(reduce) => reduce.windows.elements() as f64,
+        Op::Cumulative(c) => node.ty.shape[c.axis] as f64,
+        Op::ArgSort(s) => (node.ty.shape[s.axis] as f64).powi(2),
         Op::WindowArg(arg) => arg.windows.elements() as f64,
         Op::Dot(dot) => dot.contract.0.iter().map(|&d| operand(0).shape[d] as f64).product(),
         Op::Convolution(_) => operand(1).shape[1..].iter().map(|&d| d as f64).product(),
@@ -107,6 +118,8 @@ fn own_cost(graph: &Graph, id: NodeId) -> f64 {
         Op::Binary(Binary::Div) => 4.0,
         Op::Binary(_) | Op::Select(_) | Op::Convert(_) | Op::Gather(_) => 1.0,
         Op::Pad(_) | Op::Concatenate(_) => 4.0,
+        Op::ArgReduce(_) | Op::WindowArg(_) => 4.0,
+        Op::WindowReduce(_) => 1.0,
         Op::RandomBits(_) => 100.0,
         _ => 0.0,
     }
@@ -165,6 +178,10 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
     for id in graph.ids().filter(|id| live[id.index()] && scan::of(graph, *id).is_some()) {
         graph.node(id).inputs.iter().for_each(|&i| root[scan::unreshaped(graph, i).index()] = true);
     }
+    // So does sorting.
+    for id in graph.ids().filter(|id| live[id.index()] && lines::sort(graph, *id).is_some()) {
+        root[graph.node(id).inputs[0].index()] = true;
+    }
     let mut materialised = vec![false; graph.len()];
     let mut ends = vec![false; graph.len()];
     let mut cost = vec![1.0; graph.len()]; // a load
@@ -185,9 +202,8 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
         let again = |user: &NodeId| rereads(graph, *user, id);
         let needed_again = users.len() > 1;
         ends[id.index()] = ends_product(graph, &all_users, &ends, id);
-        let in_loop = |id: NodeId| scan::of(graph, id).is_some();
         materialised[id.index()] = root[id.index()]
-            || in_loop(id)
+            || is_alone(graph, id)
             || !scalar_constant
                 && (images[id.index()]
                     || is_reduction(&node.op) && cost[id.index()] > CHEAP
@@ -214,6 +230,7 @@ fn own_accs(op: &Op) -> usize {
     match op {
         // The best value, its position, and both anew.
         Op::ArgReduce(_) | Op::WindowArg(_) => 4,
+        Op::ArgSort(_) => 2,
         op => usize::from(is_reduction(op)),
     }
 }
@@ -276,6 +293,7 @@ fn rereads(graph: &Graph, user: NodeId, operand: NodeId) -> bool {
             operand != graph.node(user).inputs[1] || contraction::form_of(graph, user).is_none()
         }
         Op::Broadcast(_) | Op::Gather(_) => ty.elements() > from.elements(),
+        Op::Cumulative(_) | Op::ArgSort(_) => true,
         Op::WindowReduce(reduce) => ty.elements() * reduce.windows.elements() > from.elements(),
         Op::WindowArg(arg) => ty.elements() * arg.windows.elements() > from.elements(),
         // Scatter's elements ask all updates.
@@ -402,7 +420,7 @@ fn try_merge(
         return;
     }
     let (first, second) = (&dag[ga].nodes, &dag[gb].nodes);
-    if first.iter().chain(second).any(|&id| scan::of(graph, id).is_some()) {
+    if first.iter().chain(second).any(|&id| is_alone(graph, id)) {
         return;
     }
     let is_contraction = |id: &NodeId| contraction::form_of(graph, *id).is_some();

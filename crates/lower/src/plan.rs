@@ -7,11 +7,11 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     Buffer, BufferIndex, Carry, Contraction, IndexCheck, Launch, Loop, LowerError, Place, Program, Slot,
-    StateSlot, Tile, Work,
+    Sort, StateSlot, Tile, Work,
     arena::{self, Lifetime},
     builder::{Argument, Builder, Values, wrap},
     contraction::{self, Extents, Form, Layout, Panels, Side},
-    convolution, nest,
+    convolution, lines, nest,
     partition::{self, Group, Partition, is_source},
     scan, schedule, split, windows,
 };
@@ -152,6 +152,15 @@ impl<'a> Plan<'a> {
             return self.scan(group, scan);
         }
         if self.graph.ty(group.nodes[0]).elements() == 0 {
+            return Ok(());
+        }
+        let first = group.nodes[0];
+        if lines::cumulative(self.graph, first).is_some() {
+            self.cumulative(first);
+            return Ok(());
+        }
+        if let Some(sort) = lines::sort(self.graph, first) {
+            self.sort(first, sort);
             return Ok(());
         }
         let product = group.nodes.iter().copied().find(|&id| contraction::form_of(self.graph, id).is_some());
@@ -467,6 +476,44 @@ impl<'a> Plan<'a> {
             let copy = (from.elements() > 0).then(|| kernel(&from, 0, "copy"));
             self.program.launches.push(fill);
             self.program.launches.extend(copy);
+        }
+    }
+
+    /// A kernel that runs along an axis, line by line.
+    fn cumulative(&mut self, id: NodeId) {
+        let name = self.name(&Group { nodes: vec![id] });
+        let (graph, parts, read) = (self.graph, self.parts, &self.read);
+        let (ty, targets) = (graph.ty(id), &self.write[&id]);
+        let values = Values { graph, materialised: &parts.materialised, buffers: read };
+        let mut builder = Builder::new(&values, &[id]);
+        let vars = lines::run_along(&mut builder, graph, id, |builder, flat, value| {
+            Stmt::Store(targets.iter().map(|&target| builder.store(target, ty, flat, value)).collect())
+        });
+        let launch = finish(builder, name, vars);
+        self.program.launches.push(launch);
+    }
+
+    /// A launch that sorts lines.
+    fn sort(&mut self, id: NodeId, sort: &op::ArgSort) {
+        let operand = self.graph.node(id).inputs[0];
+        let from = self.graph.ty(operand);
+        let (before, after) = (&from.shape[..sort.axis], &from.shape[sort.axis + 1..]);
+        let extents = [before.iter().product(), from.shape[sort.axis], after.iter().product()];
+        let name = self.name(&Group { nodes: vec![id] });
+        let targets = self.write[&id].clone();
+        let (elements, extent) = (from.elements() as f64, extents[1] as f64);
+        let work = Work::Sort(Sort {
+            name: name.clone(),
+            from: self.read[&operand],
+            to: targets[0],
+            dtype: from.dtype,
+            extents,
+            descending: sort.descending,
+        });
+        let flop = 4.0 * elements * extent.log2().max(1.0);
+        self.program.launches.push(Launch { work, args: vec![], flop, bytes: 2.0 * from.bytes() as f64 });
+        for (i, &target) in targets.iter().enumerate().skip(1) {
+            self.program.launches.extend(self.copy(target, &[], id, format!("{name}_copy{i}")));
         }
     }
 

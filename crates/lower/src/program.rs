@@ -3,7 +3,7 @@
 use bespoke_loops::{Access, Kernel};
 use bespoke_tensor::{Tensor, Type};
 
-use crate::{Contraction, Panels};
+use crate::{Contraction, Panels, Sort};
 
 /// A buffer's position in [`Program::buffers`].
 pub type BufferIndex = usize;
@@ -65,6 +65,8 @@ pub enum Work {
     Contraction(Contraction),
     /// A program that runs again and again.
     Loop(Loop),
+    /// Lines that are sorted.
+    Sort(Sort),
 }
 
 /// A buffer of which each step of a loop uses its own piece, or all of it.
@@ -147,6 +149,7 @@ impl Launch {
             Work::Loops(kernel) => &kernel.name,
             Work::Contraction(contraction) => &contraction.name,
             Work::Loop(scan) => &scan.name,
+            Work::Sort(sort) => &sort.name,
         }
     }
 
@@ -162,6 +165,7 @@ impl Launch {
                 [Some(c.a), c.out].into_iter().flatten().chain(b.iter().copied()).collect()
             }
             Work::Loop(scan) => scan.read().chain(scan.written()).collect(),
+            Work::Sort(sort) => vec![sort.from, sort.to],
         };
         self.args.iter().copied().chain(product)
     }
@@ -179,6 +183,7 @@ impl Launch {
                 c.epilogue.as_ref().map_or_else(|| c.out.into_iter().collect(), |e| stored(e, 1))
             }
             Work::Loop(scan) => scan.written(),
+            Work::Sort(sort) => vec![sort.to],
         }
     }
 }
@@ -189,6 +194,7 @@ impl Program {
         let count = |launch: &Launch| match &launch.work {
             Work::Loops(_) | Work::Contraction(_) => 1,
             Work::Loop(scan) => scan.body.kernels(),
+            Work::Sort(_) => 0,
         };
         self.launches.iter().map(count).sum()
     }

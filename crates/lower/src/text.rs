@@ -69,6 +69,15 @@ impl fmt::Display for Program {
                     }
                 }
                 Work::Loop(scan) => write_loop(f, scan)?,
+                Work::Sort(s) => {
+                    let ([outer, extent, inner], order) =
+                        (s.extents, if s.descending { "descending" } else { "ascending" });
+                    writeln!(
+                        f,
+                        "sort {} @{} [{outer}x{extent}x{inner}] {order} into @{}",
+                        s.name, s.from, s.to
+                    )?;
+                }
             }
         }
         for state in &self.states {

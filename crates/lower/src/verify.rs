@@ -1,5 +1,7 @@
 //! The program verifier.
 
+use bespoke_tensor::DType;
+
 use bespoke_loops::Kernel;
 
 use crate::{Contraction, Gathered, Loop, Panels, Place, Program, Side, Work};
@@ -23,7 +25,7 @@ pub fn verify(program: &Program) -> Vec<String> {
                 };
                 epilogue.chain(pack).collect()
             }
-            Work::Loop(_) => vec![],
+            Work::Loop(_) | Work::Sort(_) => vec![],
         };
         for (kernel, skip, args) in kernels {
             violations
@@ -57,6 +59,15 @@ pub fn verify(program: &Program) -> Vec<String> {
             violations.extend(c.gathered.iter().flat_map(|g| verify_gathered(program, c, g)));
             for panel in [c.a].into_iter().chain(b).filter(|&p| !written[p]) {
                 violations.push(format!("{}: panel @{panel} is not packed", c.name));
+            }
+        }
+        if let Work::Sort(sort) = &launch.work {
+            let elements: usize = sort.extents.iter().product();
+            let fits = |b: usize, dtype| {
+                program.buffers[b].ty.dtype == dtype && program.buffers[b].ty.elements() == elements
+            };
+            if !fits(sort.from, sort.dtype) || !fits(sort.to, DType::I32) || !written[sort.from] {
+                violations.push(format!("{}: its buffers do not fit or are not written", sort.name));
             }
         }
         if let Work::Loop(scan) = &launch.work {

@@ -38,7 +38,8 @@ fn node_flop(graph: &Ir, id: bespoke_graph::NodeId) -> f64 {
         }
         Op::WindowReduce(reduce) => elements * reduce.windows.elements() as f64,
         Op::WindowArg(arg) => elements * arg.windows.elements() as f64,
-        Op::Unary(_) | Op::Binary(_) | Op::Select(_) => elements,
+        Op::Unary(_) | Op::Binary(_) | Op::Select(_) | Op::Cumulative(_) => elements,
+        Op::ArgSort(sort) => elements * (node.ty.shape[sort.axis] as f64).max(2.0).log2(),
         Op::Reduce(_) | Op::ArgReduce(_) => graph.ty(node.inputs[0]).elements() as f64,
         Op::ScatterAdd(_) => graph.ty(node.inputs[node.inputs.len() - 1]).elements() as f64,
         // The results of one loop are computed at once: counted with the first.

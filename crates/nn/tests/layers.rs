@@ -530,7 +530,7 @@ fn layers_of_nothing_are_refused_or_run() {
         ("rnn", |x| x.rnn(2, Recurrent::new()).0),
         ("lstm", |x| x.lstm(2, Recurrent::new().bidirectional()).0),
         ("gru", |x| x.gru(2, Recurrent::new().batch_first()).0),
-        ("embedding", |x| x.convert(bespoke_nn::I32).embedding(1, 2)),
+        ("embedding", |x| x.convert(bespoke_nn::I32).embedding(1, 2).convert(F64) * x.expand_dims(-1)),
     ];
     for (name, make) in layers {
         for zero in 0..3 {

@@ -53,6 +53,10 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
         Op::Binary(Binary::Div) => 4.0,
         Op::Binary(_) | Op::Select(_) | Op::Convert(_) => 1.0,
         Op::Gather(_) => 2.0,
+        Op::DynamicSlice(_) => 0.5,
+        Op::DynamicUpdate(_) => 3.0,
+        Op::Cumulative(_) => 1.0,
+        Op::ArgSort(s) => 4.0 * (ty.shape[s.axis] as f64).max(2.0).log2(),
         Op::Pad(_) | Op::Concatenate(_) => 3.0,
         Op::RandomBits(_) => 30.0,
         Op::Custom(custom) => return graph_flops(&custom.body),
@@ -86,6 +90,8 @@ pub fn node(op: &Op, operands: &[Type], ty: &Type) -> f64 {
         | Op::ArgReduce(_)
         | Op::WindowReduce(_)
         | Op::WindowArg(_)
+        | Op::Cumulative(_)
+        | Op::ArgSort(_)
         | Op::ScatterAdd(_)
         | Op::Scan(_) => LAUNCH + flops / FLOPS,
         _ => flops / FLOPS,

@@ -126,6 +126,10 @@ pub fn kind(op: &Op) -> u16 {
         Op::Convolution(_) => 163,
         Op::WindowReduce(r) => 192 + r.combine as u16,
         Op::WindowArg(_) => 199,
+        Op::DynamicSlice(_) => 200,
+        Op::DynamicUpdate(_) => 201,
+        Op::ArgSort(_) => 202,
+        Op::Cumulative(c) => 203 + c.combine as u16,
         Op::Scan(_) => 164,
         Op::Barrier(_) => 180,
         Op::Custom(_) => 181,
@@ -133,7 +137,7 @@ pub fn kind(op: &Op) -> u16 {
 }
 
 /// Kinds are below this.
-pub const KINDS: usize = 200;
+pub const KINDS: usize = 211;
 
 /// The value of all elements of an operator's result, if it follows from those of its operands.
 pub fn splat(op: &Op, operands: &[Type], splats: &[Option<Scalar>], ty: &Type) -> Option<Scalar> {

@@ -13,7 +13,7 @@ pub fn block_panels(c: &Contraction) -> usize {
 /// Bytes of scratch memory that a thread needs for the launch: a tile that overhangs, and the rows of a block.
 pub fn scratch_bytes(launch: &Launch) -> usize {
     let c = match &launch.work {
-        Work::Loops(_) => return 0,
+        Work::Loops(_) | Work::Sort(_) => return 0,
         Work::Contraction(c) => c,
         Work::Loop(scan) => return scan.body.launches.iter().map(scratch_bytes).max().unwrap_or(0),
     };

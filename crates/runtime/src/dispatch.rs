@@ -4,12 +4,14 @@ use std::ops::Range;
 
 use bespoke_codegen::{GatherFn, KernelFn, LaunchCode, Module, RANGE_ALIGNMENT, TileFn};
 use bespoke_loops::{Kernel, LoopKind, Stmt};
-use bespoke_lower::{Contraction, Gathered, Launch, Loop, Panels, Place, Program, Side, Slot, Work};
+use bespoke_lower::{Contraction, Gathered, Launch, Loop, Panels, Place, Program, Side, Slot, Sort, Work};
+use bespoke_tensor::DType;
 use rayon::{ThreadPool, prelude::*};
 
 use crate::{
     contraction::{block_panels, panel_bytes, panels_at},
     executable::Compiled,
+    sort,
 };
 
 /// Below this estimate, in seconds, a launch is not worth sharing: waking a thread costs about as much.
@@ -139,6 +141,7 @@ impl Run<'_> {
                 }
             }
             (Work::Loop(scan), LaunchCode::Loop(code)) => self.steps(program, scan, code, buffers),
+            (Work::Sort(s), LaunchCode::Sort) => sort_lines(s, buffers[s.from], buffers[s.to], parts),
             _ => unreachable!("code is generated for each launch in order"),
         }
     }
@@ -171,6 +174,31 @@ impl Run<'_> {
             self.program(body, code, &inner, None);
         }
     }
+}
+
+/// Sorts lines; threads share the axes before them.
+fn sort_lines(s: &Sort, from: Address, to: Address, parts: usize) {
+    let [outer, extent, inner] = s.extents;
+    let block = extent * inner;
+    share(outer as i64, 1, parts, |_, begin, end| {
+        let (begin, count) = (begin as usize, (end - begin) as usize * block);
+        let (first, size) = (begin * block, s.dtype.size());
+        // SAFETY: both buffers have `outer` blocks, of the element types said, and pieces are of different blocks.
+        unsafe {
+            let to = std::slice::from_raw_parts_mut(to.add(first * 4).cast::<i32>(), count);
+            let from = from.add(first * size);
+            let lines = sort::Lines { extent, inner, descending: s.descending };
+            match s.dtype {
+                DType::F32 => lines.floats(std::slice::from_raw_parts(from.cast::<f32>(), count), to),
+                DType::F64 => lines.floats(std::slice::from_raw_parts(from.cast::<f64>(), count), to),
+                DType::I32 => lines.integers(std::slice::from_raw_parts(from.cast::<i32>(), count), to),
+                DType::I64 => lines.integers(std::slice::from_raw_parts(from.cast::<i64>(), count), to),
+                DType::U8 => lines.integers(std::slice::from_raw_parts(from.cast_const(), count), to),
+                DType::U32 => lines.integers(std::slice::from_raw_parts(from.cast::<u32>(), count), to),
+                DType::Bool => unreachable!("numbers are sorted"),
+            }
+        }
+    });
 }
 
 /// Copies between buffers that do not overlap.

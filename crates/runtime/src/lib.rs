@@ -10,6 +10,7 @@ mod error;
 #[allow(unsafe_code)] // hands its memory to machine code; the block says why it may
 mod executable;
 mod pool;
+mod sort;
 
 pub use error::RunError;
 pub use executable::{Compiled, Executable, Outputs};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bespoke_graph::Values;
+use bespoke_graph::{Operator, Values, op::ArgSort};
 use bespoke_loops::{Access, BinaryFn, Kernel, apply_binary, interpret};
 use bespoke_lower::{Contraction, Gathered, Loop, Panels, Place, Program, Side, Slot, Work};
-use bespoke_tensor::{Scalar, Tensor, Type};
+use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 /// Memory that was never written shows as NaN, −1 or true.
 const UNWRITTEN: u8 = 0xff;
@@ -47,6 +47,16 @@ pub fn interpret_program(
                 }
             }
             Work::Loop(scan) => memory.steps(scan)?,
+            Work::Sort(sort) => {
+                let lines = memory
+                    .read(sort.from)
+                    .reshape(sort.extents)
+                    .map_err(|e| format!("{}: {e}", sort.name))?;
+                let op = ArgSort { axis: 1, descending: sort.descending };
+                let positions = op.eval(&[&lines], Type::new(DType::I32, sort.extents));
+                let shape = program.buffers[sort.to].ty.shape;
+                memory.write(sort.to, &positions.reshape(shape).map_err(|e| format!("{}: {e}", sort.name))?);
+            }
         }
     }
     let copies: Vec<(usize, Tensor)> = (program.states.iter())

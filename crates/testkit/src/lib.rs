@@ -13,6 +13,7 @@ mod operators;
 mod patterns;
 mod random;
 mod random_bodies;
+mod random_lines;
 mod random_windows;
 mod reference;
 mod rng;

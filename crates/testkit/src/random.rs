@@ -159,7 +159,7 @@ impl Maker {
     }
 
     pub fn step(&mut self) {
-        match self.rng.below(34) {
+        match self.rng.below(36) {
             0..=6 => self.unary(),
             7..=12 => self.binary(),
             13..=15 => self.reduce(),
@@ -178,6 +178,8 @@ impl Maker {
             31 if self.rng.chance(0.7) => self.scan(),
             31 => self.custom(),
             32 => self.windows(),
+            33 => self.along_axis(),
+            34 => self.piece(),
             _ => _ = self.source(),
         }
     }

@@ -7,9 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use bespoke_graph::{EvalError, Graph, NodeId, Op, Operator, eval_all, inline_customs, op::WindowReduce};
+use bespoke_graph::{
+    EvalError, Graph, NodeId, Op, Operator, eval_all, inline_customs,
+    op::{Cumulative, WindowReduce},
+};
 use bespoke_loops::Combine;
-use bespoke_tensor::{DType, Scalar, Tensor, Type};
+use bespoke_tensor::{DType, Scalar, Shape, Tensor, Type};
 
 use crate::{
     compare::ulp,
@@ -171,6 +174,20 @@ impl Bounds<'_> {
             }
             Op::Convolution(_) => self.convolution(),
             Op::Scan(_) => unreachable!("scans were unrolled"),
+            Op::DynamicSlice(_) if (1..self.operands()).all(|i| self.is_exact(i)) => {
+                let error = self.error_tensor(0);
+                let starts = (1..self.operands()).map(|i| self.operand(i).0);
+                self.moved(&[&error].into_iter().chain(starts).collect::<Vec<_>>())
+            }
+            Op::DynamicUpdate(_) if (2..self.operands()).all(|i| self.is_exact(i)) => {
+                let errors = [self.error_tensor(0), self.error_tensor(1)];
+                let starts = (2..self.operands()).map(|i| self.operand(i).0);
+                self.moved(&errors.iter().chain(starts).collect::<Vec<_>>())
+            }
+            Op::DynamicSlice(_) | Op::DynamicUpdate(_) => unknown(),
+            Op::ArgSort(_) if self.is_exact(0) => vec![0.0; count],
+            Op::ArgSort(_) => unknown(),
+            Op::Cumulative(c) => self.cumulative(c),
             Op::WindowReduce(reduce) => self.window_reduce(reduce),
             Op::WindowArg(_) if self.is_exact(0) => vec![0.0; count],
             Op::WindowArg(_) => unknown(),
@@ -238,6 +255,37 @@ impl Bounds<'_> {
                 .map(|e| if e > 0.0 { f64::INFINITY } else { 0.0 })
                 .collect(),
         }
+    }
+
+    /// As the reduction of all elements so far.
+    fn cumulative(&self, c: &Cumulative) -> Vec<f64> {
+        let (x, error) = self.operand(0);
+        let shape = x.shape();
+        let (stride, extent) = (shape.strides()[c.axis], shape[c.axis]);
+        let mut bounds = vec![0.0; x.elements()];
+        for count in 1..=extent {
+            let mut dims = shape.to_vec();
+            dims[c.axis] = count;
+            let part = Type::new(x.dtype(), Shape::new(&dims).expect("less than the whole"));
+            // Where an element of the first `count`, in running order, lies in the operand.
+            let at = |i: usize| {
+                let (before, k, after) = (i / stride / count, i / stride % count, i % stride);
+                let k = if c.reverse { extent - count + k } else { k };
+                (before * extent + k) * stride + after
+            };
+            let mut graph = Graph::new();
+            let operand = graph.input("x", part).expect("it is the first");
+            let id = graph.reduce(c.combine, operand, &[c.axis]);
+            let values = Tensor::from_fn(part, |i| x.get(at(i)));
+            let errors: Vec<f64> = (0..part.elements()).map(|i| error[at(i)]).collect();
+            let last = if c.reverse { extent - count } else { count - 1 };
+            let whole = |i: usize| (i / stride * extent + last) * stride + i % stride;
+            let reduced = Tensor::from_fn(graph.ty(id), |i| self.value().get(whole(i)));
+            let (values, errors) = ([values, reduced], [errors]);
+            let part = Bounds { graph: &graph, id, values: &values, errors: &errors };
+            part.of_operator().into_iter().enumerate().for_each(|(i, bound)| bounds[whole(i)] = bound);
+        }
+        bounds
     }
 
     fn window_reduce(&self, reduce: &WindowReduce) -> Vec<f64> {

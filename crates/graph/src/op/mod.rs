@@ -138,6 +138,10 @@ operators! {
     scan::Scan,
     window_reduce::WindowReduce,
     window_arg::WindowArg,
+    dynamic_slice::DynamicSlice,
+    dynamic_update::DynamicUpdate,
+    cumulative::Cumulative,
+    arg_sort::ArgSort,
     barrier::Barrier,
     custom::Custom,
 }

@@ -4,7 +4,7 @@ use bespoke_loops::{Combine, ExprId};
 use bespoke_tensor::{DType, Scalar, Shape, Tensor, Type};
 
 use super::{
-    Define, Extremum, Gather, Operator, Pad, Reduce, ScatterAdd, WindowArg, flat, for_each_index, operands,
+    Binary, Define, Extremum, Gather, Iota, Operator, Pad, Reduce, ScatterAdd, WindowArg, flat, for_each_index, operands,
 };
 use crate::{Attributes, Graph, NodeId, Windows, attributes::Reader};
 
@@ -53,6 +53,39 @@ impl WindowReduce {
         let axes = self.windows.axes();
         let shapes = [graph.ty(x).shape, graph.ty(node).shape].map(|s| Shape::from(planes(s, axes)));
         (graph.reshape(arg, shapes[1]), shapes)
+    }
+
+    /// Is each element in one window, and one only? (And is there room for the tiles' own axes?)
+    fn is_tiling(&self, x: Shape) -> bool {
+        let (w, lead) = (&self.windows, x.rank() - self.windows.axes());
+        let whole = |a: usize| w.stride[a] == w.extent[a] && w.dilation[a] == 1 && x[lead + a].is_multiple_of(w.extent[a]);
+        (0..w.axes()).all(|a| whole(a) && w.padding[a] == (0, 0)) && 2 * w.axes() < bespoke_tensor::MAX_RANK
+    }
+
+    /// Of windows that tile the operand: each element asks whether it is its window's extremum, which is faster than adding
+    /// the cotangents to where the extrema lie.
+    fn choose(&self, graph: &mut Graph, node: NodeId, cotangent: NodeId) -> NodeId {
+        let from = graph.ty(graph.node(node).inputs[0]);
+        let (positions, [of_x, of_windows]) = self.positions(graph, node);
+        let (axes, lead) = (self.windows.axes(), from.rank() - self.windows.axes());
+        let out = graph.ty(node).shape;
+        let counts = [&[of_windows[0]], &out[lead..]].concat();
+        let mut tiles = vec![of_windows[0]];
+        (0..axes).for_each(|a| tiles.extend([out[lead + a], self.windows.extent[a]]));
+        let kept: Vec<usize> = [0].into_iter().chain((0..axes).map(|a| 1 + 2 * a)).collect();
+        let dims = |d: &[usize]| Shape::new(d).expect("the caller asked whether there is room");
+        let spread = |graph: &mut Graph, x: NodeId| {
+            let x = graph.reshape(x, dims(&counts));
+            let x = graph.broadcast(x, dims(&tiles), &kept);
+            graph.reshape(x, from.shape)
+        };
+        let (extrema, cotangent) = (spread(graph, positions), spread(graph, cotangent));
+        let ty = Type::new(graph.ty(extrema).dtype, of_x);
+        let own = graph.must(Iota { ty, axis: 1 }, &[]);
+        let own = graph.reshape(own, from.shape);
+        let is_extremum = graph.binary(Binary::Eq, own, extrema);
+        let zero = graph.fill(from, 0.0);
+        graph.select(is_extremum, cotangent, zero)
     }
 
     /// Each element's share of the sums of the windows that it lies in.
@@ -132,6 +165,9 @@ impl Operator for WindowReduce {
         }
         if self.combine == Combine::Sum {
             return vec![Some(self.spread(graph, x, cotangent))];
+        }
+        if self.is_tiling(from.shape) {
+            return vec![Some(self.choose(graph, node, cotangent))];
         }
         let (positions, [of_x, of_windows]) = self.positions(graph, node);
         let zeros = graph.fill(Type::new(from.dtype, of_x), 0.0);
