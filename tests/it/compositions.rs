@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bespoke::{
     nn::CellWeights,
-    prelude::{Attention, Conv, F64, Graph, I32, MultiHead, Padding, Pool, Recurrent, Tensor, Value},
+    prelude::{Attention, Conv, F64, Graph, I32, MultiHead, Norm, Padding, Pool, Recurrent, Tensor, Value},
 };
 use bespoke_testkit::{gradient_check, random_inputs};
 
@@ -24,7 +24,132 @@ pub struct Composition {
 }
 
 /// All that there are.
-pub const COMPOSITIONS: &[&[Composition]] = &[CONVOLUTIONS, POOLING, ATTENTION, RECURRENT];
+pub const COMPOSITIONS: &[&[Composition]] =
+    &[CONVOLUTIONS, POOLING, ATTENTION, RECURRENT, NORMALIZATION, LOSSES, LINES];
+
+const NORMALIZATION: &[Composition] = &[
+    Composition {
+        name: "layer_norm",
+        smooth: true,
+        inputs: &[("x", &[2, 3, 4])],
+        build: |_, i| i[0].layer_norm(2, Norm::new()),
+    },
+    Composition {
+        name: "group_norm",
+        smooth: true,
+        inputs: &[("x", &[2, 4, 3])],
+        build: |_, i| i[0].group_norm(2, Norm::new()),
+    },
+    Composition {
+        name: "instance_norm",
+        smooth: true,
+        inputs: &[("x", &[2, 3, 5])],
+        build: |_, i| i[0].instance_norm(Norm::new().eps(0.1)),
+    },
+    Composition {
+        name: "local_response_norm",
+        smooth: true,
+        inputs: &[("x", &[2, 5, 3])],
+        build: |_, i| i[0].local_response_norm(3, 0.3, 0.75, 2.0),
+    },
+    Composition {
+        name: "variance",
+        smooth: true,
+        inputs: &[("x", &[3, 4])],
+        build: |_, i| i[0].variance(&[0]),
+    },
+    Composition {
+        name: "standardized",
+        smooth: true,
+        inputs: &[("x", &[3, 4])],
+        build: |_, i| i[0].standardized(&[-1], 0.1),
+    },
+];
+
+const LOSSES: &[Composition] = &[
+    Composition {
+        name: "softmax, entropy",
+        smooth: true,
+        inputs: &[("x", &[3, 4])],
+        build: |_, i| i[0].softmax(-1).entropy(),
+    },
+    Composition {
+        name: "soft_cross_entropy",
+        smooth: true,
+        inputs: &[("x", &[3, 4]), ("t", &[3, 4])],
+        build: |_, i| i[0].soft_cross_entropy(i[1].softmax(-1)),
+    },
+    Composition {
+        name: "categorical_cross_entropy",
+        smooth: true,
+        inputs: &[("x", &[3, 4]), ("t", &[3, 4])],
+        build: |_, i| i[0].softmax(0).categorical_cross_entropy(i[1].softmax(0)),
+    },
+    Composition {
+        name: "bernoulli_cross_entropy",
+        smooth: true,
+        inputs: &[("x", &[3, 4]), ("t", &[3, 4])],
+        build: |_, i| i[0].sigmoid().bernoulli_cross_entropy(i[1].sigmoid()),
+    },
+    Composition {
+        name: "kl_divergence",
+        smooth: true,
+        inputs: &[("x", &[3, 4]), ("t", &[3, 4])],
+        build: |_, i| i[0].softmax(-1).kl_divergence(i[1].softmax(-1)),
+    },
+    Composition {
+        name: "huber",
+        smooth: false,
+        inputs: &[("x", &[3, 4]), ("t", &[3, 4])],
+        build: |_, i| i[0].huber(i[1], 0.7),
+    },
+    Composition {
+        name: "hinge",
+        smooth: false,
+        inputs: &[("x", &[3, 4])],
+        build: |g, i| i[0].hinge(g.iota(F64, [3, 4], 1) - 1.5),
+    },
+    Composition {
+        name: "focal",
+        smooth: true,
+        inputs: &[("x", &[3, 4])],
+        build: |g, i| i[0].focal(g.iota(F64, [3, 4], 1).gt(1.0).convert(F64), 0.25, 2.0),
+    },
+    Composition {
+        name: "log_softmax, logsumexp",
+        smooth: true,
+        inputs: &[("x", &[3, 4])],
+        build: |_, i| i[0].log_softmax(0) * i[0].logsumexp(-1).expand_dims(-1),
+    },
+    Composition {
+        name: "binary_cross_entropy",
+        smooth: true,
+        inputs: &[("x", &[3, 4])],
+        build: |g, i| i[0].binary_cross_entropy(g.full(F64, [3, 4], 0.25)),
+    },
+];
+
+const LINES: &[Composition] = &[
+    Composition {
+        name: "cumsum, cumprod",
+        smooth: true,
+        inputs: &[("x", &[3, 4])],
+        build: |_, i| i[0].cumsum(0) * i[0].cumprod(-1),
+    },
+    Composition {
+        name: "cummax, cummin",
+        smooth: false,
+        inputs: &[("x", &[3, 4])],
+        build: |_, i| i[0].cummax(0) * i[0].cummin(1),
+    },
+    Composition {
+        name: "sort",
+        smooth: false,
+        inputs: &[("x", &[3, 9])],
+        build: |_, i| i[0].sort(-1, true) * i[0].sort(0, false),
+    },
+    Composition { name: "top_k", smooth: false, inputs: &[("x", &[3, 5])], build: |_, i| i[0].top_k(2, 1).0 },
+];
 
 const CONVOLUTIONS: &[Composition] = &[
     Composition {

@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub captured: Vec<(NodeId, NodeId)>,
     /// Is it a body that is finished?
     pub closed: bool,
+    /// The input that says whether it trains: see [`Graph::training`].
+    pub training: Option<NodeId>,
 }
 
 /// A graph under construction. Values of it are `Copy` handles with operators; mistakes are kept and reported by
@@ -165,6 +167,16 @@ impl Graph {
         let (name, ty) = (self.outermost().inner.borrow().scoped(name), Type { dtype, shape });
         self.declare(&name, ty, |inner, name, node| {
             inner.parameters.push(Parameter { name, node, ty, init, trainable: true });
+        })
+    }
+
+    /// A parameter that belongs to the model, and is saved with it, but that gradients do not change: running statistics.
+    #[track_caller]
+    pub fn buffer<'g>(&'g self, name: &str, dtype: DType, shape: impl Dims, init: Init) -> Value<'g> {
+        let Some(shape) = self.shape("buffer", shape) else { return self.spoiled() };
+        let (name, ty) = (self.outermost().inner.borrow().scoped(name), Type { dtype, shape });
+        self.declare(&name, ty, |inner, name, node| {
+            inner.parameters.push(Parameter { name, node, ty, init, trainable: false });
         })
     }
 

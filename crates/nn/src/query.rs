@@ -6,7 +6,7 @@ use bespoke_compiler::{Config, compile};
 use bespoke_runtime::{Executable, Outputs};
 use bespoke_tensor::{Tensor, Type};
 
-use crate::{Graph, TrainError, checkpoint, live_part};
+use crate::{Graph, TrainError, checkpoint, live_part, mode};
 
 /// A compiled graph with its states: what a trained model is asked with, or a training step of the user's own.
 ///
@@ -42,7 +42,11 @@ impl Graph {
     /// # Errors
     /// Those of [`Graph::compile`].
     pub fn compile_with(&self, config: &Config) -> Result<Query, TrainError> {
-        let graph = live_part(&self.finish()?);
+        let whole = self.finish()?;
+        let trains = |node| whole.states().iter().any(|s| s.node == node && s.next.is_some());
+        let training = self.parameters().iter().any(|p| p.trainable && trains(p.node));
+        let marker = self.inner.borrow().training;
+        let graph = live_part(&mode::resolve(&whole, marker, training));
         let mut executable = compile(&graph, config, &mut |_| ())?;
         let known = |name: &str| graph.states().iter().any(|s| s.name == name);
         for (name, value) in self.start_values().iter().filter(|v| known(&v.0)) {

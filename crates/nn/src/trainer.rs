@@ -6,7 +6,7 @@ use bespoke_compiler::{Config, compile};
 use bespoke_graph::{Graph as Ir, NodeId, Op};
 use bespoke_tensor::{Tensor, Type};
 
-use crate::{BuildError, Graph, Optimizer, Summary, TrainError, Training, Value, live_part, optimizer};
+use crate::{BuildError, Graph, Optimizer, Summary, TrainError, Training, Value, live_part, mode, optimizer};
 
 /// A model with loss, optimiser and metrics, before it is compiled.
 pub struct Trainer<'g> {
@@ -70,6 +70,7 @@ impl<'g> Trainer<'g> {
     /// # Errors
     /// [`TrainError::Build`] with the first mistake made in the model.
     pub fn graphs(&self) -> Result<(Ir, Ir), TrainError> {
+        let marker = self.loss.graph.inner.borrow().training;
         let mut query = self.loss.graph.finish()?;
         self.name_outputs(&mut query, true)?;
         let states: Vec<NodeId> = query.states().iter().map(|s| s.node).collect();
@@ -78,6 +79,7 @@ impl<'g> Trainer<'g> {
         }
         let mut step = self.updated()?.finish()?;
         self.name_outputs(&mut step, false)?;
+        let (step, query) = (mode::resolve(&step, marker, true), mode::resolve(&query, marker, false));
         Ok((live_part(&step), live_part(&query)))
     }
 
@@ -96,7 +98,7 @@ impl<'g> Trainer<'g> {
     /// a last batch that is not full can be told from its filling.
     fn name_outputs(&self, graph: &mut Ir, rows: bool) -> Result<(), BuildError> {
         graph.clear_outputs();
-        let batch = graph.inputs().next().and_then(|i| graph.ty(i.1).shape.first().copied());
+        let batch = graph.inputs().find_map(|i| graph.ty(i.1).shape.first().copied());
         let is_by_row = |ty: Type| batch.is_some() && ty.shape.first().copied() == batch;
         let means = &self.loss.graph.inner.borrow().means;
         for (name, value) in [("loss".to_owned(), self.loss)].iter().chain(&self.metrics) {

@@ -195,6 +195,61 @@ def lp_pool2d():
     return F.lp_pool2d(at["x"].abs(), 3.0, 2, stride=2), at
 
 
+def norm(function, layer, shape, extents, *arguments, **options):
+    def run():
+        names = {"x": shape, f"{layer}0/weight": extents, f"{layer}0/bias": extents}
+        at = {name: tensor(name, *shape) for name, shape in names.items()}
+        x, weight, bias = at.values()
+        return function(x, *arguments, weight=weight, bias=bias, **options), at
+
+    return run
+
+
+CASES["batch_norm"] = norm(F.batch_norm, "batch_norm", (4, 3), (3,), None, None, training=True)
+CASES["batch_norm_images"] = norm(F.batch_norm, "batch_norm", (2, 3, 4, 2), (3,), None, None, training=True, eps=1e-3)
+CASES["layer_norm"] = norm(F.layer_norm, "layer_norm", (2, 3, 4), (3, 4), (3, 4))
+CASES["group_norm"] = norm(F.group_norm, "group_norm", (2, 6, 3), (6,), 2)
+CASES["instance_norm"] = norm(F.instance_norm, "instance_norm", (2, 3, 4, 2), (3,))
+
+
+@case
+def local_response_norm():
+    at = {"x": tensor("x", 2, 7, 3, 2)}
+    return F.local_response_norm(at["x"], 4, alpha=0.3, beta=0.75, k=2.0), at
+
+
+def loss(function, *names, shape=(3, 4)):
+    def run():
+        at = {name: tensor(name, *shape) for name in names}
+        return function(*at.values()), at
+
+    return run
+
+
+LABELS = torch.tensor([2, 0, 3])
+CASES["loss_smoothed"] = loss(lambda x: F.cross_entropy(x, LABELS, label_smoothing=0.1, reduction="none"), "x")
+CASES["loss_soft"] = loss(lambda x, t: F.cross_entropy(x, F.softmax(t, 1), reduction="none"), "x", "t")
+CASES["loss_categorical"] = loss(lambda x, t: -(F.softmax(t, 1) * F.softmax(x, 1).log()).sum(1), "x", "t")
+CASES["loss_bernoulli"] = loss(
+    lambda x, t: F.binary_cross_entropy(torch.sigmoid(x), torch.sigmoid(t), reduction="none"), "x", "t"
+)
+CASES["loss_entropy"] = loss(lambda x: torch.special.entr(F.softmax(x, 1)).sum(1), "x")
+CASES["loss_kl"] = loss(lambda x, t: F.kl_div(F.log_softmax(t, 1), F.softmax(x, 1), reduction="none").sum(1), "x", "t")
+CASES["loss_huber"] = loss(lambda x, t: F.huber_loss(x, t, reduction="none", delta=0.7), "x", "t")
+CASES["loss_hinge"] = loss(lambda x: F.relu(1 - torch.sign(tensor("t", 3, 4).detach()) * x), "x")
+
+
+def sigmoid_focal(x):
+    t = (tensor("t", 3, 4) > 0).double()
+    p = torch.sigmoid(x)
+    right = p * t + (1 - p) * (1 - t)
+    bce = F.binary_cross_entropy_with_logits(x, t, reduction="none")
+    return (0.25 * t + 0.75 * (1 - t)) * (1 - right) ** 2 * bce
+
+
+CASES["loss_focal"] = loss(sigmoid_focal, "x")
+
+
 def line(case, what, values):
     print(case, what, *(f"{v:.13g}" for v in values.flatten().tolist()))
 

@@ -6,7 +6,8 @@ use bespoke_autodiff::grad;
 use bespoke_compiler::{Config, compile};
 use bespoke_graph::{NodeId, eval};
 use bespoke_nn::{
-    Attention, CellWeights, Conv, F64, Graph, Init, MultiHead, Nonlinearity, Padding, Pool, Recurrent, Value,
+    Attention, CellWeights, Conv, F64, Graph, Init, MultiHead, Nonlinearity, Norm, Padding, Pool, Recurrent,
+    Value,
 };
 use bespoke_tensor::{Scalar, Tensor, Type};
 
@@ -110,6 +111,37 @@ fn pooling<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
     })
 }
 
+fn normalization<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
+    let norm = Norm::new();
+    Some(match name {
+        "batch_norm" => i.get("x", [4, 3]).batch_norm(norm),
+        "batch_norm_images" => i.get("x", [2, 3, 4, 2]).batch_norm(norm.eps(1e-3)),
+        "layer_norm" => i.get("x", [2, 3, 4]).layer_norm(2, norm),
+        "group_norm" => i.get("x", [2, 6, 3]).group_norm(2, norm),
+        "instance_norm" => i.get("x", [2, 3, 4, 2]).instance_norm(norm),
+        "local_response_norm" => i.get("x", [2, 7, 3, 2]).local_response_norm(4, 0.3, 0.75, 2.0),
+        _ => return None,
+    })
+}
+
+fn losses<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
+    let get = |name| i.get(name, [3, 4]);
+    let labels = || i.0.tensor(&Tensor::from_slice([3], &[2i32, 0, 3]).unwrap());
+    let fixed = || i.0.tensor(&tensor("t", Type::new(F64, [3, 4])));
+    Some(match name {
+        "loss_smoothed" => get("x").cross_entropy_smoothed(labels(), 0.1),
+        "loss_soft" => get("x").soft_cross_entropy(get("t").softmax(1)),
+        "loss_categorical" => get("x").softmax(1).categorical_cross_entropy(get("t").softmax(1)),
+        "loss_bernoulli" => get("x").sigmoid().bernoulli_cross_entropy(get("t").sigmoid()),
+        "loss_entropy" => get("x").softmax(1).entropy(),
+        "loss_kl" => get("x").softmax(1).kl_divergence(get("t").softmax(1)),
+        "loss_huber" => get("x").huber(get("t"), 0.7),
+        "loss_hinge" => get("x").hinge(fixed().sign()),
+        "loss_focal" => get("x").focal(fixed().gt(0.0).convert(F64), 0.25, 2.0),
+        _ => return None,
+    })
+}
+
 /// All results of recurrent layers, one behind the other.
 fn recurrent<'g>(name: &str, i: &Inputs<'g>, options: Recurrent<'g>) -> Option<Value<'g>> {
     let x = i.get("x", [4, 2, 3]);
@@ -166,9 +198,11 @@ fn check(name: &str, expected: &BTreeMap<&str, Vec<f64>>, steps: Steps) {
     let y = attention(name, &inputs)
         .or_else(|| convolution(name, &inputs))
         .or_else(|| pooling(name, &inputs))
+        .or_else(|| normalization(name, &inputs))
+        .or_else(|| losses(name, &inputs))
         .or_else(|| recurrent(name, &inputs, steps(Recurrent::new())))
         .unwrap_or_else(|| panic!("the table has a case `{name}` that this test does not know"));
-    let parameters = g.parameters();
+    let (parameters, buffers): (Vec<_>, Vec<_>) = g.parameters().into_iter().partition(|p| p.trainable);
     let mut at: Vec<(String, NodeId, Type)> = vec![];
     at.extend(inputs.1.take().into_iter().map(|(n, v)| (n, v.node().unwrap(), v.ty())));
     at.extend(parameters.iter().map(|p| (p.name.clone(), p.node, p.ty)));
@@ -179,9 +213,16 @@ fn check(name: &str, expected: &BTreeMap<&str, Vec<f64>>, steps: Steps) {
     for (slope, (name, ..)) in grad(&mut graph, loss.node().unwrap(), &nodes).unwrap().into_iter().zip(&at) {
         graph.set_output(name, slope).unwrap();
     }
-    let values: BTreeMap<&str, Tensor> = at.iter().map(|(n, _, ty)| (n.as_str(), tensor(n, *ty))).collect();
+    let mut values: BTreeMap<&str, Tensor> =
+        at.iter().map(|(n, _, ty)| (n.as_str(), tensor(n, *ty))).collect();
+    let ones = |ty: Type| Tensor::from_fn(ty, |_| Scalar::F64(1.0));
+    values.extend(buffers.iter().map(|b| (b.name.as_str(), ones(b.ty))));
+    if graph.inputs().any(|i| i.0 == "training") {
+        values.insert("training", Tensor::scalar(true));
+    }
     let evaluated = eval(&graph, &|n| values.get(n).cloned()).unwrap().outputs;
     let mut executable = compile(&graph, &Config::default(), &mut |_| ()).unwrap();
+    let parameters: Vec<_> = parameters.iter().chain(&buffers).collect();
     for parameter in &parameters {
         executable.set_state(&parameter.name, &values[parameter.name.as_str()]).unwrap();
     }
@@ -208,7 +249,7 @@ const STEPS: [Steps; 4] = [|r| r, |r| r.unrolled(), |r| r.segments(3), |r| r.che
 #[test]
 fn values_and_gradients_are_pytorchs() {
     let cases = table();
-    assert_eq!(cases.len(), 39);
+    assert_eq!(cases.len(), 54);
     for (name, expected) in &cases {
         let recurrent = ["rnn", "lstm", "gru"].iter().any(|kind| name.starts_with(kind));
         for steps in &STEPS[..if recurrent { 4 } else { 1 }] {

@@ -1,0 +1,68 @@
+//! Training or asking: what differs between the two.
+
+use bespoke_graph::{Graph as Ir, Op, op::Constant};
+use bespoke_tensor::{DType, Tensor};
+
+use crate::{Graph, Value};
+
+/// The input that says it, until a step or a query is made of the graph.
+const NAME: &str = "training";
+
+impl Graph {
+    /// True in a training step, false in a query: a bool scalar for layers that differ, such as dropout. It is an input
+    /// `training` of the graph that [`Graph::finish`] gives. [`Trainer`](crate::Trainer) replaces it by what holds in each of
+    /// its two graphs, and [`Graph::compile`] by true if a parameter has a next value.
+    ///
+    /// ```
+    /// use bespoke_nn::{F32, Graph};
+    /// use bespoke_tensor::Tensor;
+    ///
+    /// let g = Graph::new();
+    /// let x = g.input("x", F32, [2]);
+    /// g.output("y", g.training().select(x * 2.0, x));
+    /// let outputs = g.compile()?.run(&[("x", &Tensor::full([2], 3.0f32))])?;
+    /// assert_eq!(outputs.get("y").unwrap().view::<f32>()?, [3.0, 3.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn training(&self) -> Value<'_> {
+        if let Some(parent) = &self.parent {
+            let outside = parent.training();
+            let id = self.own(&[outside]).map(|ids| ids[0]);
+            return Value { graph: self, id };
+        }
+        let known = self.inner.borrow().training;
+        if known.is_some() {
+            return Value { graph: self, id: known };
+        }
+        let value = self.input(NAME, DType::Bool, &[][..]);
+        self.inner.borrow_mut().training = value.id;
+        value
+    }
+}
+
+/// The graph of a training step or of a query.
+pub fn resolve(graph: &Ir, marker: Option<bespoke_graph::NodeId>, training: bool) -> Ir {
+    let Some(marker) = marker else { return graph.clone() };
+    let mut result = Ir::new();
+    let mut new = vec![];
+    for id in graph.ids() {
+        let node = graph.node(id);
+        let inputs: Vec<_> = node.inputs.iter().map(|i: &bespoke_graph::NodeId| new[i.index()]).collect();
+        result.set_location(node.location);
+        new.push(match &node.op {
+            Op::Input(_) if id == marker => result.must(Constant { value: Tensor::scalar(training) }, &[]),
+            Op::Input(input) => result.input(&input.name, input.ty).expect("names were unique before"),
+            Op::StateRead(state) => result.state(&state.name, state.ty).expect("names were unique before"),
+            op => result.must(op.clone(), &inputs),
+        });
+    }
+    result.set_location(None);
+    for (name, id) in graph.outputs() {
+        result.set_output(name, new[id.index()]).expect("names were unique before");
+    }
+    for state in graph.states() {
+        result.replace_next(new[state.node.index()], state.next.map(|n| new[n.index()]));
+    }
+    result
+}
