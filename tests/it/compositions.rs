@@ -318,7 +318,7 @@ const RECURRENT: &[Composition] = &[
 ];
 
 /// A composition's graph: the value, a scalar that depends on all of it, and its gradients by inputs and parameters.
-fn with_graph<T>(
+pub fn with_graph<T>(
     composition: &Composition,
     then: impl for<'g> FnOnce(&'g Graph, Value<'g>, Value<'g>, &[Value<'g>]) -> T,
 ) -> T {
@@ -333,7 +333,7 @@ fn with_graph<T>(
 }
 
 /// Values for inputs, and the parameters as they start.
-fn sources(g: &Graph) -> BTreeMap<String, Tensor> {
+pub fn sources(g: &Graph) -> BTreeMap<String, Tensor> {
     let mut sources = random_inputs(&g.finish().unwrap(), 7, false);
     sources.extend(g.start_values());
     sources

@@ -57,7 +57,7 @@ fn optimized_samples_agree() {
 }
 
 /// Inputs of floats within the sample's range.
-fn sources_within(sample: &Sample, seed: u64) -> Sources {
+pub fn sources_within(sample: &Sample, seed: u64) -> Sources {
     let mut sources = random_inputs(&sample.graph, seed, false);
     let mut rng = Rng::new(seed);
     for value in sources.values_mut().filter(|v| v.dtype().is_float()) {
@@ -68,7 +68,7 @@ fn sources_within(sample: &Sample, seed: u64) -> Sources {
 }
 
 /// Σ wᵢ · sin(yᵢ), whose derivatives are not constant, with random weights.
-fn loss(g: &mut Graph, y: NodeId, seed: u64) -> NodeId {
+pub fn loss(g: &mut Graph, y: NodeId, seed: u64) -> NodeId {
     let mut rng = Rng::new(seed);
     let ty = g.ty(y);
     let weights = Tensor::from_fn(ty, |_| Scalar::F64(rng.unit() + 0.5));
@@ -79,7 +79,7 @@ fn loss(g: &mut Graph, y: NodeId, seed: u64) -> NodeId {
 }
 
 /// Operators of floats whose value does not change, or changes in jumps only.
-fn is_flat(op: &Op) -> bool {
+pub fn is_flat(op: &Op) -> bool {
     match op {
         Op::Unary(f) => !f.is_differentiable(),
         Op::Binary(f) => !f.is_differentiable(),
@@ -90,7 +90,7 @@ fn is_flat(op: &Op) -> bool {
 }
 
 /// Samples whose value and some of whose inputs are of f64, with those inputs.
-fn differentiable() -> Vec<(usize, Sample, NodeId, Vec<NodeId>)> {
+pub fn differentiable() -> Vec<(usize, Sample, NodeId, Vec<NodeId>)> {
     let of_f64 = |g: &Graph, id: NodeId| g.ty(id).dtype == DType::F64 && g.ty(id).elements() <= 400;
     let each = |(i, sample): (usize, Sample)| {
         let g = &sample.graph;

@@ -8,6 +8,7 @@ mod extremes;
 mod laws;
 mod lstm;
 mod memory;
+mod orders;
 mod random;
 mod regressions;
 mod samples;

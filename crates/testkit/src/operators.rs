@@ -115,7 +115,8 @@ fn jumps(op: &Op, inputs: &[Element]) -> bool {
         Op::Unary(Unary::Rsqrt | Unary::Log) => straddles(0),
         Op::Binary(Binary::Div) => straddles(1),
         Op::Binary(Binary::Atan2) => straddles(0) || straddles(1),
-        Op::Binary(Binary::Pow) => straddles(0) || straddles(1) && x == 0.0,
+        // Of a negative base, the exponent must be an integer, and its parity counts.
+        Op::Binary(Binary::Pow) => straddles(0) || straddles(1) && x == 0.0 || x < e && inputs[1].error > 0.0,
         Op::Binary(Binary::Rem) => {
             let (y, ye) = (inputs[1].value.to_f64(), inputs[1].error);
             let turns = |x: f64, y: f64| (x / y).trunc();

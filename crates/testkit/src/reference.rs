@@ -51,8 +51,12 @@ pub struct Reference {
 /// # Errors
 /// [`EvalError`] if a value is missing or has another type.
 pub fn reference(graph: &Graph, sources: &dyn Fn(&str) -> Option<Tensor>) -> Result<Reference, EvalError> {
-    let unrolled = unroll(&inline_customs(graph));
-    let graph = &*inline_customs(&unrolled);
+    // Loops may hold customs, and those loops.
+    let mut plain = graph.clone();
+    while plain.ids().any(|id| matches!(plain.node(id).op, Op::Scan(_) | Op::Custom(_))) {
+        plain = unroll(&inline_customs(&plain));
+    }
+    let graph = &plain;
     let values = eval_all(graph, sources)?;
     let mut errors: Vec<Vec<f64>> = vec![];
     for id in graph.ids() {

@@ -88,7 +88,7 @@ impl Cumulative {
     }
 
     /// The elements one step later (`by` 1) or earlier (−1) in running order, and `edge` where there is none.
-    fn shifted(&self, graph: &mut Graph, x: NodeId, by: i64, edge: f64) -> NodeId {
+    pub(super) fn shifted(&self, graph: &mut Graph, x: NodeId, by: i64, edge: f64) -> NodeId {
         let ty = graph.ty(x);
         let forward = (by > 0) != self.reverse;
         let extent = ty.shape[self.axis];

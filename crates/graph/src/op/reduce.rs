@@ -1,9 +1,9 @@
 //! `reduce_sum`, `reduce_product`, `reduce_max`, `reduce_min`, `reduce_any`, `reduce_all`.
 
 use bespoke_loops::{Combine, ExprId};
-use bespoke_tensor::{DType, Scalar, Tensor, Type};
+use bespoke_tensor::{DType, Scalar, Shape, Tensor, Type};
 
-use super::{Binary, Define, Operator, check_axes, flat, for_each_index, operands, shape};
+use super::{Binary, Cumulative, Define, Operator, check_axes, flat, for_each_index, operands, shape};
 use crate::{Attributes, Graph, NodeId, attributes::Reader};
 
 /// Combines all elements along `axes`, which vanish from the shape. An empty reduction gives the identity: 0, 1, −∞ or
@@ -11,8 +11,8 @@ use crate::{Attributes, Graph, NodeId, attributes::Reader};
 ///
 /// Constraints: one operand; `axes` ascend and are below its rank; `any` and `all` take bool, the others numbers.
 ///
-/// Derivatives: of a maximum, its cotangent is shared equally by all elements that attain it. Of a product with exactly
-/// one zero factor, the derivative is right and its own derivative at that point is not.
+/// Derivatives: of a maximum, its cotangent is shared equally by all elements that attain it. Those of a product are right
+/// where factors are zero, to any order.
 ///
 /// Example: `%1 = reduce_sum %0 {axes=[0]} : f32[10]`
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,21 +68,28 @@ impl Reduce {
         (attained, graph.sum(ones, &self.axes))
     }
 
-    /// For each element, the product of all others of its reduction.
+    /// For each element, the product of all others of its reduction: of those before it and those after it, without a
+    /// division, so that zeros do no harm, to any order.
     fn product_of_others(&self, graph: &mut Graph, x: NodeId) -> NodeId {
-        let ty = graph.ty(x);
-        let (zero, one) = (graph.fill(ty, 0.0), graph.fill(ty, 1.0));
-        let is_zero = graph.binary(Binary::Eq, x, zero);
-        let zeros = graph.convert(is_zero, ty.dtype);
-        let others = graph.sum(zeros, &self.axes);
-        let others = graph.unreduce(others, ty.shape, &self.axes);
-        let others = graph.minus(others, zeros); // zero factors beside this one
-        let safe = graph.select(is_zero, one, x);
-        let product = graph.reduce(Combine::Product, safe, &self.axes);
-        let product = graph.unreduce(product, ty.shape, &self.axes);
-        let without = graph.over(product, safe);
-        let alone = graph.binary(Binary::Eq, others, zero);
-        graph.select(alone, without, zero)
+        let shape = graph.ty(x).shape;
+        let kept = kept_axes(shape.rank(), &self.axes);
+        let order = [&kept[..], &self.axes].concat();
+        let terms: usize = self.axes.iter().map(|&a| shape[a]).product();
+        let rows = Shape::from([kept.iter().map(|&a| shape[a]).product(), terms]);
+        let turned = graph.transpose(x, &order);
+        let turned_shape = graph.ty(turned).shape;
+        let lines = graph.reshape(turned, rows);
+        let mut of_others = None;
+        for reverse in [false, true] {
+            let running = Cumulative { combine: Combine::Product, axis: 1, reverse };
+            let products = graph.must(running.clone(), &[lines]);
+            let beside = running.shifted(graph, products, 1, 1.0);
+            of_others = Some(of_others.map_or(beside, |other| graph.times(other, beside)));
+        }
+        let of_others = graph.reshape(of_others.expect("two sides"), turned_shape);
+        let mut back = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(i, &a)| back[a] = i);
+        graph.transpose(of_others, &back)
     }
 }
 
@@ -133,6 +140,9 @@ impl Operator for Reduce {
     fn vjp(&self, graph: &mut Graph, node: NodeId, cotangent: NodeId) -> Vec<Option<NodeId>> {
         let x = graph.node(node).inputs[0];
         let ty = graph.ty(x);
+        if ty.elements() == 0 {
+            return vec![Some(graph.fill(ty, 0.0))];
+        }
         let spread = |graph: &mut Graph, v| graph.unreduce(v, ty.shape, &self.axes);
         let gradient = match self.combine {
             Combine::Sum => spread(graph, cotangent),
@@ -155,6 +165,7 @@ impl Operator for Reduce {
         let (x, t) = (graph.node(node).inputs[0], tangents[0]?);
         match self.combine {
             Combine::Sum => Some(graph.sum(t, &self.axes)),
+            _ if graph.ty(x).elements() == 0 => Some(graph.fill_like(node, 0.0)),
             Combine::Max | Combine::Min => {
                 let (attained, count) = self.attained(graph, node);
                 let zero = graph.fill_like(x, 0.0);
