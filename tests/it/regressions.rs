@@ -1,11 +1,15 @@
 //! Graphs that went wrong once.
 
-use bespoke_graph::{Graph, parse};
+use bespoke::{
+    nn,
+    prelude::{DType, Tensor},
+};
+use bespoke_graph::{Graph, eval, parse};
 use bespoke_testkit::random_inputs;
 
 use crate::columns::{agree, no_failures, optimized_agrees, passes};
 
-const GRAPHS: [(&str, &str); 2] = [
+const GRAPHS: [(&str, &str); 6] = [
     (
         "a reduction of nothing asked for elements",
         r#"graph {
@@ -27,6 +31,49 @@ const GRAPHS: [(&str, &str); 2] = [
   next "b" = %4
 }"#,
     ),
+    (
+        "a quotient of integers was not that of reals",
+        r#"graph {
+  %0 = input {name="x"} : u8[5]
+  %1 = constant {values=(1, 2, 3)} : u8[3]
+  %2 = reduce_sum %1 {axes=[0]} : u8[]
+  %3 = broadcast %2 {axes=[]} : u8[5]
+  %4 = div %0, %3 : u8[5]
+  %5 = mul %4, %3 : u8[5]
+  output "y" = %5
+}"#,
+    ),
+    (
+        "a sum of nothing was scaled by infinity",
+        r#"graph {
+  %0 = input {name="x"} : f32[0]
+  %1 = reduce_sum %0 {axes=[0]} : f32[]
+  %2 = broadcast %1 {axes=[]} : f32[0]
+  %3 = div %0, %2 : f32[0]
+  %4 = reduce_sum %3 {axes=[0]} : f32[]
+  output "y" = %4
+}"#,
+    ),
+    (
+        "a sum over a broadcast to nothing",
+        r#"graph {
+  %0 = input {name="x"} : f32[3]
+  %1 = broadcast %0 {axes=[0]} : f32[3,0]
+  %2 = reduce_sum %1 {axes=[1]} : f32[3]
+  output "y" = %2
+}"#,
+    ),
+    (
+        "equal by rounding in machine code, by more than it in the evaluator",
+        r#"graph {
+  %0 = input {name="x"} : f32[40,4]
+  %1 = reduce_sum %0 {axes=[1]} : f32[40]
+  %2 = reverse %0 {axes=[1]} : f32[40,4]
+  %3 = reduce_sum %2 {axes=[1]} : f32[40]
+  %4 = eq %1, %3 : bool[40]
+  output "y" = %4
+}"#,
+    ),
 ];
 
 #[test]
@@ -42,4 +89,25 @@ fn agree_now() {
         }
     }
     no_failures(&failures);
+}
+
+/// A third derivative of x² was 0·x⁻¹, NaN at 0.
+#[test]
+fn powers_have_all_derivatives_at_0() {
+    let g = nn::Graph::new();
+    let x = g.input("x", DType::F64, [2]);
+    let mut derivative = x.pow(2.0) + x.pow(x * 0.0 + 3.0);
+    let mut derivatives = vec![];
+    for order in 0..5 {
+        g.output(&format!("{order}"), derivative);
+        derivatives.push(format!("{order}"));
+        derivative = g.grad(derivative.sum(), &[x])[0];
+    }
+    let at = Tensor::from_slice([2], &[0.0, 1.0]).unwrap();
+    let outputs = eval(&g.finish().unwrap(), &|_| Some(at.clone())).unwrap().outputs;
+    for (order, expected) in
+        derivatives.iter().zip([[0.0, 2.0], [0.0, 5.0], [2.0, 8.0], [6.0, 6.0], [0.0, 0.0]])
+    {
+        assert_eq!(outputs[order].to_vec::<f64>().unwrap(), expected, "derivative {order}");
+    }
 }

@@ -69,6 +69,15 @@ impl Graph {
         self.fill(self.ty(like), value)
     }
 
+    /// The number that all elements of `x` are, if it is made as [`Graph::fill`] makes it.
+    pub fn number(&self, x: NodeId) -> Option<f64> {
+        match &self.node(x).op {
+            Op::Constant(constant) if constant.value.ty().rank() == 0 => Some(constant.value.get(0).to_f64()),
+            Op::Broadcast(_) => self.number(self.node(x).inputs[0]),
+            _ => None,
+        }
+    }
+
     /// `x` with its axes placed at `axes` of `shape`; itself if nothing changes.
     pub fn broadcast(&mut self, x: NodeId, shape: Shape, axes: &[usize]) -> NodeId {
         if self.ty(x).shape == shape {

@@ -32,7 +32,7 @@ pub fn bound(op: &Op, inputs: &[Element], value: Scalar) -> f64 {
     }
     if !dtype.is_float() {
         let same = corners(inputs).iter().all(|c| apply(op, c, dtype) == value);
-        return if same { 0.0 } else { f64::INFINITY };
+        return if same && !may_meet(op, inputs) { 0.0 } else { f64::INFINITY };
     }
     let center = value.to_f64();
     let rounding = units(op, dtype, inputs, exact) * ulp(dtype, center);
@@ -64,6 +64,16 @@ pub fn bound(op: &Op, inputs: &[Element], value: Scalar) -> f64 {
         }
     }
     1.05 * spread + rounding * 1.05
+}
+
+/// Does the result depend on whether numbers are equal that may be or not? The ends of their ranges do not show it.
+fn may_meet(op: &Op, inputs: &[Element]) -> bool {
+    let distance = match (op, inputs) {
+        (Op::Binary(Binary::Eq | Binary::Ne), [x, y]) => x.value.to_f64() - y.value.to_f64(),
+        (Op::Convert(convert), [x]) if convert.dtype == DType::Bool => x.value.to_f64(),
+        _ => return false,
+    };
+    distance.abs() <= inputs.iter().map(|i| i.error).sum()
 }
 
 /// The operands at the ends of their ranges, in f64 if they are floats, and where they are in the middle.

@@ -108,19 +108,10 @@ table! {
             let product = g.times(c, turns);
             [c, g.negate(product)]
         });
-    /// x to the power y, C99's special cases. The derivative by y is 0 where x is 0.
+    /// x to the power y, C99's special cases. The derivative by x is 0 where y is 0, that by y where x is 0 and y at least 0.
     Pow "pow" Float, f64::powf, none_int, math::pow, Some(|g, x, y, z, c| {
-        let one = g.fill_like(y, 1.0);
-        let less = g.minus(y, one);
-        let power = g.binary(Binary::Pow, x, less);
-        let slope = g.times(y, power);
-        let dx = g.times(c, slope);
-        let zero = g.fill_like(x, 0.0);
-        let at_zero = g.binary(Binary::Eq, x, zero);
-        let base = g.select(at_zero, one, x);
-        let log = g.unary(Unary::Log, base);
-        let slope = g.times(z, log);
-        [dx, g.times(c, slope)]
+        let slopes = [slope_of_base(g, x, y), slope_of_exponent(g, x, y, z)];
+        slopes.map(|slope| g.times(c, slope))
     });
     /// The lesser; NaN if either is. Equal values are the first, and their cotangent goes to the second.
     Min "min" Number, |x, y| if y < x || y.is_nan() { y } else { x }, |x, y| x.min(y), |e, x, y| e.binary(BinaryFn::Min, x, y),
@@ -161,6 +152,33 @@ table! {
     Shr "shr" Int, none, |x, y| x.wrapping_shr(y as u32), |e, x, y| e.binary(BinaryFn::Shr, x, y), None;
     /// The upper half of the double-width product.
     MulHigh "mulhigh" Word, none, |x, y| ((x as u64 * y as u64) >> 32) as i64, |e, x, y| e.binary(BinaryFn::MulHigh, x, y), None;
+}
+
+/// y·x^(y−1), without 0·∞ where both are 0: powers with whole constant exponents have all derivatives there.
+fn slope_of_base(graph: &mut Graph, x: NodeId, y: NodeId) -> NodeId {
+    let (base, less) = match graph.number(y) {
+        Some(0.0) => return graph.fill_like(x, 0.0),
+        Some(exponent) => (x, graph.fill_like(y, exponent - 1.0)),
+        None => {
+            let (one, zero) = (graph.fill_like(y, 1.0), graph.fill_like(x, 0.0));
+            let flat = [x, y].map(|v| graph.binary(Binary::Eq, v, zero));
+            let flat = graph.binary(Binary::And, flat[0], flat[1]);
+            (graph.select(flat, one, x), graph.minus(y, one))
+        }
+    };
+    let power = graph.binary(Binary::Pow, base, less);
+    graph.times(y, power)
+}
+
+/// xʸ·ln x, without 0·∞ where x is 0 and y at least 0.
+fn slope_of_exponent(graph: &mut Graph, x: NodeId, y: NodeId, power: NodeId) -> NodeId {
+    let (one, zero) = (graph.fill_like(y, 1.0), graph.fill_like(x, 0.0));
+    let at_zero = graph.binary(Binary::Eq, x, zero);
+    let flat = graph.binary(Binary::Ge, y, zero);
+    let flat = graph.binary(Binary::And, at_zero, flat);
+    let base = graph.select(flat, one, x);
+    let log = graph.unary(Unary::Log, base);
+    graph.times(power, log)
 }
 
 /// The cotangents of an extremum: all to x where `wins(x, y)`, else all to y.

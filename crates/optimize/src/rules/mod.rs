@@ -30,9 +30,9 @@ fn is_float(m: &Match<'_>) -> bool {
     m.is_float()
 }
 
-/// Is the value above zero for all finite operands?
+/// Is it a value of floats above zero for all finite operands? (Integers wrap, and their quotients are not exact.)
 fn is_positive(view: &dyn View, class: Class) -> bool {
-    positive(view, class, 5)
+    view.ty(class).dtype.is_float() && positive(view, class, 5)
 }
 
 fn positive(view: &dyn View, class: Class, depth: usize) -> bool {

@@ -92,7 +92,9 @@ fn reduce_reshape(view: &dyn View, _: Class, op: &Op, children: &Children) -> Op
 fn sum_scaled(view: &dyn View, class: Class, op: &Op, children: &Children) -> Option<Term> {
     let Op::Reduce(r) = op else { return None };
     let ty = view.ty(class);
-    if r.combine != Combine::Sum || !ty.dtype.is_float() {
+    // A sum of nothing is 0, which it is not times an infinite factor.
+    let nothing = extent(&view.ty(children[0]).shape, &r.axes) == 0;
+    if r.combine != Combine::Sum || !ty.dtype.is_float() || nothing {
         return None;
     }
     let narrow = |factor: Class| {
