@@ -5,6 +5,7 @@ mod compositions;
 mod contractive;
 mod derivatives;
 mod extremes;
+mod goldens;
 mod laws;
 mod lstm;
 mod memory;

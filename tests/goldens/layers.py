@@ -1,17 +1,18 @@
-"""Writes layers.txt: what layers give, and gradients of Σ y·w by their inputs and parameters, by PyTorch 2.15.0.
+"""Layers, with the attributes that they have. A case gives the value, and inputs and parameters by the names they have here."""
 
-A tensor `name` has the elements sin(0.37·i + s), where s is the sum of the bytes of its name modulo 17; so has w.
-Run: pip install torch==2.15.0 && python layers.py > layers.txt
-"""
 import torch
 import torch.nn.functional as F
+
+from case import Case
 
 torch.set_default_dtype(torch.float64)
 
 
 def tensor(name, *shape):
+    """Waves that start elsewhere for each name."""
     n = torch.Size(shape).numel()
-    return torch.sin(0.37 * torch.arange(n) + sum(name.encode()) % 17).reshape(shape).requires_grad_()
+    waves = torch.sin(0.37 * torch.arange(n) + sum(name.encode()) % 17)
+    return waves.float().double().reshape(shape).requires_grad_()
 
 
 CASES = {}
@@ -250,13 +251,4 @@ def sigmoid_focal(x):
 CASES["loss_focal"] = loss(sigmoid_focal, "x")
 
 
-def line(case, what, values):
-    print(case, what, *(f"{v:.13g}" for v in values.flatten().tolist()))
-
-
-for name, function in CASES.items():
-    y, at = function()
-    (y * tensor("w", *y.shape).detach()).sum().backward()
-    line(name, "y", y)
-    for what, value in at.items():
-        line(name, what, value.grad)
+CASES = [Case(name, function) for name, function in CASES.items()]

@@ -1,0 +1,52 @@
+"""A case, and the numbers that cases are made of."""
+
+from dataclasses import dataclass
+from typing import Callable
+
+import numpy as np
+
+NAMES = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64", "bool": "bool"}
+
+
+def waves(start, shape):
+    """sin(0.37·i + start) as f32 gives it, in f64."""
+    n = int(np.prod(shape, dtype=int))
+    return np.sin(0.37 * np.arange(n) + start).astype(np.float32).astype(np.float64).reshape(shape)
+
+
+def W(shape, dtype=np.float64):
+    """The weights of the value's elements."""
+    return np.sin(0.7 * np.arange(int(np.prod(shape, dtype=int))) + 0.3).reshape(shape).astype(dtype)
+
+
+def V(j, shape, dtype=np.float64):
+    """The weights of the elements of the gradient by the j-th input, by name."""
+    return np.cos(1.3 * np.arange(int(np.prod(shape, dtype=int))) + j).reshape(shape).astype(dtype)
+
+
+def ty(array):
+    return f"{NAMES[str(array.dtype)]}[{','.join(map(str, array.shape))}]"
+
+
+@dataclass
+class Case:
+    """A function of named inputs, in order; without inputs, one that gives its value and the tensors that it is made of. An
+    operator has its node's text too, of operands that are the inputs, and bodies before it."""
+
+    name: str
+    torch: Callable
+    inputs: dict | None = None
+    jax: Callable | None = None
+    operator: str | None = None
+    bodies: str = ""
+    dtype: type = np.float64
+
+    def graph(self, y):
+        nodes = [f'  %{i} = input {{name="{n}"}} : {ty(x)}' for i, (n, x) in enumerate(self.inputs.items())]
+        last = len(nodes)
+        operands = ", ".join(f"%{i}" for i in range(last))
+        word, _, attributes = self.operator.partition(" ")
+        node = " ".join(filter(None, [word, operands, attributes]))
+        nodes.append(f"  %{last} = {node} : {ty(np.asarray(y))}")
+        lines = [f"// {self.name}", "graph {", *self.bodies.splitlines(), *nodes, f'  output "y" = %{last}', "}"]
+        return "\n".join(lines) + "\n"

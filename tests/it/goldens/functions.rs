@@ -1,0 +1,93 @@
+//! The functions of `tests/goldens/functions.py`, and those of `extremes.py` that are no operators.
+
+use bespoke::{
+    nn::CellWeights,
+    prelude::{Init, Norm, Tensor, Value},
+};
+
+use super::Inputs;
+
+/// The function of this case.
+pub fn function<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
+    if let Some(name) = name.strip_prefix("logits, ") {
+        return of_logits(name, i);
+    }
+    let x = || i.get("x");
+    let t = || i.get("t");
+    let labels = || i.graph.tensor(&Tensor::from_slice([3], &[2i32, 0, 3]).unwrap());
+    Some(match name {
+        "relu" => x().relu(),
+        "leaky_relu" => x().leaky_relu(0.1),
+        "elu" => x().elu(1.5),
+        "gelu" => x().gelu(),
+        "gelu_tanh" => x().gelu_tanh(),
+        "silu" => x().silu(),
+        "sigmoid_slope" => x().sigmoid_slope(2.5),
+        "softmax" => x().softmax(-1),
+        "softmax_first" => x().softmax(0),
+        "log_softmax" => x().log_softmax(-1),
+        "logsumexp" => x().logsumexp(0),
+        "clamp" => x().clamp(-0.5, 0.4),
+        "square" => x().pow(2.0),
+        "reciprocal" => i.graph.full(i.dtype, [3, 4], 1.0) / x(),
+        "mean" => x().mean(),
+        "mean_axes" => x().mean_axes(&[0]),
+        "mean_keep" => x().mean_keep(&[1]),
+        "variance" => x().variance(&[0]),
+        "standardized" => x().standardized(&[-1], 0.1),
+        "sort" => x().sort(1, true),
+        "top_k" => x().top_k(2, 1).0,
+        "cumsum" => x().cumsum(0),
+        "cumprod" => x().cumprod(1),
+        "cummax" => x().cummax(0),
+        "cummin" => x().cummin(1),
+        "l1_norm" => x().l1_norm(),
+        "squared_norm" => x().squared_norm(),
+        "cross_entropy" => x().cross_entropy(labels()),
+        "binary_cross_entropy" => x().binary_cross_entropy(i.graph.full(i.dtype, [3, 4], 0.25)),
+        "squared_error" => x().squared_error(t()),
+        "absolute_error" => x().absolute_error(t()),
+        "mse" => x().mse(t()),
+        "linear" => x().linear(i.get("w"), Some(i.get("bias"))),
+        "dense" => x().dense(3),
+        "maxout" => x().maxout(3, 2),
+        "embedding" => i.get("i").embedding_with(5, 3, Init::Normal(1.0), None),
+        "embedding_padding" => i.get("i").embedding_with(5, 3, Init::Normal(1.0), Some(2)),
+        "lstm_cell" => {
+            let (h, c) = x().lstm_cell(i.get("h"), i.get("c"), &weights(i));
+            h.concatenate(&[c], 1)
+        }
+        "gru_cell" => x().gru_cell(i.get("h"), &weights(i)),
+        "rnn_cell" => x().rnn_cell(i.get("h"), &weights(i), bespoke::nn::Nonlinearity::Tanh),
+        "matmul" | "matmul_batched" => x().matmul(t()),
+        "dot" => x().dot(t()),
+        _ => return None,
+    })
+}
+
+fn weights<'g>(i: &Inputs<'g>) -> CellWeights<'g> {
+    CellWeights {
+        weight_ih: i.get("wi"),
+        weight_hh: i.get("wh"),
+        bias_ih: Some(i.get("bi")),
+        bias_hh: Some(i.get("bh")),
+    }
+}
+
+/// Functions of logits up to ± 10⁴.
+fn of_logits<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
+    let x = i.get("x0");
+    Some(match name {
+        "softmax" => x.softmax(-1),
+        "log_softmax" => x.log_softmax(-1),
+        "logsumexp" => x.logsumexp(-1),
+        "cross_entropy" => x.cross_entropy(i.get("x1")),
+        "binary_cross_entropy" => x.binary_cross_entropy(i.get("x1").stop_gradient()),
+        "gelu" => x.gelu(),
+        "gelu_tanh" => x.gelu_tanh(),
+        "silu" => x.silu(),
+        "elu" => x.elu(1.0),
+        "layer_norm" => x.layer_norm(1, Norm::new().affine(false)),
+        _ => return None,
+    })
+}
