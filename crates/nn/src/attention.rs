@@ -80,7 +80,7 @@ impl<'g> Attention<'g> {
             Some(_) => scores.softmax_or_zeros(),
             None => scores.softmax(-1),
         };
-        weights.drop_some(what, self.dropout)
+        weights.drop_some(what, self.dropout, weights.shape().rank())
     }
 }
 

@@ -170,8 +170,7 @@ impl<'g> Value<'g> {
     #[track_caller]
     pub fn clip_gradient_norm(self, limit: f64) -> Value<'g> {
         self.limited("clip_gradient_norm", limit, |c| {
-            let norm = (c * c).sum().sqrt();
-            c * (limit / norm.maximum(f64::from(f32::MIN_POSITIVE))).minimum(1.0)
+            c * (limit / c.norm().maximum(f64::from(f32::MIN_POSITIVE))).minimum(1.0)
         })
     }
 

@@ -3,7 +3,23 @@
 use bespoke_graph::philox;
 use bespoke_tensor::{Scalar, Tensor, Type};
 
-/// A start value. Fans are those of a weight [inputs, outputs…]: the first extent and the product of the others.
+/// A start value. The lecture's small interval is `Uniform(0.01)`; its Xavier, drawn / √fan_in, is [`Init::LecunNormal`], and its
+/// He, drawn / √(fan_in / 2), is [`Init::HeNormal`].
+///
+/// Fans are those of a weight `[inputs, outputs…]`: the first extent and the product of the others. Convolutions and other
+/// layers with another layout say theirs by [`Init::with_fans`].
+///
+/// ```
+/// use bespoke_nn::{F32, Graph, Init};
+///
+/// let g = Graph::new();
+/// // As PyTorch's `linear` has it: [outputs, inputs].
+/// let weight = g.parameter("weight", F32, [10, 784], Init::HeNormal.with_fans(784, 10));
+/// let (_, start) = &g.start_values()[0];
+/// let square: f32 = start.view::<f32>()?.iter().map(|w| w * w).sum();
+/// assert!((square / 7840.0 - 2.0 / 784.0).abs() < 2e-4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
     /// All elements this.
@@ -12,6 +28,9 @@ pub enum Init {
     Uniform(f64),
     /// Normal with this standard deviation.
     Normal(f64),
+    /// Normal with this standard deviation, drawn again where it is beyond two of them; what is left has a deviation of 0.88
+    /// of it.
+    TruncatedNormal(f64),
     /// Uniform within ± √(6 / (fan_in + fan_out)) (Glorot & Bengio 2010).
     GlorotUniform,
     /// Normal with standard deviation √(2 / (fan_in + fan_out)).
@@ -24,41 +43,101 @@ pub enum Init {
     LecunUniform,
     /// Normal with standard deviation √(1 / fan_in): drawn / √fan_in, which many call Xavier's.
     LecunNormal,
+    /// This times a random matrix of the first axis by all others with orthonormal rows, or columns if they are fewer (Saxe,
+    /// McClelland & Ganguli 2014).
+    Orthogonal(f64),
 }
 
 impl Init {
+    /// The same start, by fans that are not those of a weight `[inputs, outputs…]`.
+    pub fn with_fans(self, fan_in: usize, fan_out: usize) -> Init {
+        let (fan_in, fan_out) = (fan_in.max(1) as f64, fan_out.max(1) as f64);
+        match self {
+            Init::GlorotUniform => Init::Uniform((6.0 / (fan_in + fan_out)).sqrt()),
+            Init::GlorotNormal => Init::Normal((2.0 / (fan_in + fan_out)).sqrt()),
+            Init::HeUniform => Init::Uniform((6.0 / fan_in).sqrt()),
+            Init::HeNormal => Init::Normal((2.0 / fan_in).sqrt()),
+            Init::LecunUniform => Init::Uniform((3.0 / fan_in).sqrt()),
+            Init::LecunNormal => Init::Normal((1.0 / fan_in).sqrt()),
+            other => other,
+        }
+    }
+
     /// The value for a parameter: a pure function of type, name and seed, so that the order in which parameters are made
     /// does not matter.
     pub fn tensor(self, ty: Type, name: &str, seed: u64) -> Tensor {
-        let fan_in = ty.shape.first().copied().unwrap_or(1).max(1) as f64;
-        let fan_out = (ty.elements() as f64 / fan_in).max(1.0);
+        let fan_in = ty.shape.first().copied().unwrap_or(1);
+        let fan_out = ty.elements() / fan_in.max(1);
+        let draws = Draws::new(name, seed);
+        let each = |f: &dyn Fn(usize) -> f64| Tensor::from_fn(ty, |i| Scalar::F64(f(i)));
+        match self.with_fans(fan_in, fan_out) {
+            Init::Constant(value) => each(&|_| value),
+            Init::Uniform(limit) => each(&|i| (draws.uniforms(i, 0)[0] * 2.0 - 1.0) * limit),
+            Init::Normal(deviation) => each(&|i| draws.normal(i, 0) * deviation),
+            Init::TruncatedNormal(deviation) => each(&|i| {
+                let mut tries = (0..).map(|attempt| draws.normal(i, attempt));
+                tries.find(|x| x.abs() <= 2.0).expect("one of 22 is beyond") * deviation
+            }),
+            Init::Orthogonal(gain) => {
+                let matrix = orthonormal(fan_in, fan_out, &|i| draws.normal(i, 0));
+                each(&|i| matrix[i] * gain)
+            }
+            _ => unreachable!("fans were replaced by numbers"),
+        }
+    }
+}
+
+/// The random numbers of a parameter.
+struct Draws {
+    name: [u32; 2],
+    key: [u32; 2],
+}
+
+impl Draws {
+    fn new(name: &str, seed: u64) -> Draws {
+        let words = |n: u64| [n as u32, (n >> 32) as u32];
         // FNV-1a of the name makes the streams of parameters differ.
         let hash = name
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        let key = [seed as u32, (seed >> 32) as u32];
-        let uniforms = |i: usize| {
-            let words =
-                philox::block([i as u32, (i as u64 >> 32) as u32, hash as u32, (hash >> 32) as u32], key);
-            [words[0], words[1]].map(|w| (f64::from(w) + 0.5) / 4_294_967_296.0)
-        };
-        let uniform = |limit: f64| Tensor::from_fn(ty, |i| Scalar::F64((uniforms(i)[0] * 2.0 - 1.0) * limit));
-        let normal = |deviation: f64| {
-            Tensor::from_fn(ty, |i| {
-                let [u, v] = uniforms(i);
-                Scalar::F64((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos() * deviation)
-            })
-        };
-        match self {
-            Init::Constant(value) => Tensor::from_fn(ty, |_| Scalar::F64(value)),
-            Init::Uniform(limit) => uniform(limit),
-            Init::Normal(deviation) => normal(deviation),
-            Init::GlorotUniform => uniform((6.0 / (fan_in + fan_out)).sqrt()),
-            Init::GlorotNormal => normal((2.0 / (fan_in + fan_out)).sqrt()),
-            Init::HeUniform => uniform((6.0 / fan_in).sqrt()),
-            Init::HeNormal => normal((2.0 / fan_in).sqrt()),
-            Init::LecunUniform => uniform((3.0 / fan_in).sqrt()),
-            Init::LecunNormal => normal((1.0 / fan_in).sqrt()),
-        }
+        Draws { name: words(hash), key: words(seed) }
     }
+
+    /// Two numbers within (0, 1), for the `attempt`-th draw of the i-th element.
+    fn uniforms(&self, i: usize, attempt: u32) -> [f64; 2] {
+        // No parameter has 2⁵⁶ elements.
+        let high = (i as u64 >> 32) as u32 ^ attempt << 24;
+        let words = philox::block([i as u32, high, self.name[0], self.name[1]], self.key);
+        [words[0], words[1]].map(|w| (f64::from(w) + 0.5) / 4_294_967_296.0)
+    }
+
+    /// A standard normal number (Box & Muller 1958).
+    fn normal(&self, i: usize, attempt: u32) -> f64 {
+        let [u, v] = self.uniforms(i, attempt);
+        (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    }
+}
+
+/// A matrix, in row-major order, with orthonormal rows, or columns if they are fewer: Gram and Schmidt's method on normal numbers,
+/// which makes all directions equally likely.
+fn orthonormal(rows: usize, columns: usize, normal: &dyn Fn(usize) -> f64) -> Vec<f64> {
+    let (short, long) = (rows.min(columns), rows.max(columns));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    let mut vectors: Vec<Vec<f64>> = vec![];
+    for v in 0..short {
+        let mut vector: Vec<f64> = (0..long).map(|i| normal(v * long + i)).collect();
+        // Twice is enough (Giraud et al. 2005): the first time leaves what rounding of large parts leaves.
+        for _ in 0..2 {
+            for other in &vectors {
+                let along = dot(&vector, other);
+                vector.iter_mut().zip(other).for_each(|(x, o)| *x -= along * o);
+            }
+        }
+        let length = dot(&vector, &vector).sqrt();
+        vector.iter_mut().for_each(|x| *x /= length);
+        vectors.push(vector);
+    }
+    let at =
+        |row: usize, column: usize| if rows <= columns { vectors[row][column] } else { vectors[column][row] };
+    (0..rows * columns).map(|i| at(i / columns, i % columns)).collect()
 }

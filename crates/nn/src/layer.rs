@@ -1,6 +1,6 @@
 //! What layers have in common.
 
-use crate::{Graph, Init, Layer, Value};
+use crate::{Graph, Layer, Value};
 
 impl Graph {
     /// Leaves the scope of the layer `name`, and notes it for the summary.
@@ -39,21 +39,6 @@ impl<'g> Value<'g> {
         }
     }
 
-    /// Zero with a probability, else divided by one minus it, drawn anew at each run. For what layers drop inside.
-    #[track_caller]
-    pub(crate) fn drop_some(self, what: &str, probability: f64) -> Value<'g> {
-        if probability == 0.0 || self.id.is_none() {
-            return self;
-        }
-        if !(0.0..1.0).contains(&probability) {
-            return self.graph.refuse(format!(
-                "{what}: expected a probability of at least 0 and below 1, got {probability}"
-            ));
-        }
-        let kept = self.graph.random_bernoulli(1.0 - probability, self.shape());
-        kept.select(self / (1.0 - probability), 0.0)
-    }
-
     /// Is it of floats? If not, that is kept as an error.
     #[track_caller]
     pub(crate) fn floats(self, what: &str) -> bool {
@@ -62,20 +47,29 @@ impl<'g> Value<'g> {
         }
         self.id.is_some() && self.ty().dtype.is_float()
     }
-}
 
-impl Init {
-    /// The same start, by fans that are not those of a weight [inputs, outputs…].
-    pub(crate) fn with_fans(self, fan_in: usize, fan_out: usize) -> Init {
-        let (fan_in, fan_out) = (fan_in.max(1) as f64, fan_out.max(1) as f64);
-        match self {
-            Init::GlorotUniform => Init::Uniform((6.0 / (fan_in + fan_out)).sqrt()),
-            Init::GlorotNormal => Init::Normal((2.0 / (fan_in + fan_out)).sqrt()),
-            Init::HeUniform => Init::Uniform((6.0 / fan_in).sqrt()),
-            Init::HeNormal => Init::Normal((2.0 / fan_in).sqrt()),
-            Init::LecunUniform => Init::Uniform((3.0 / fan_in).sqrt()),
-            Init::LecunNormal => Init::Normal((1.0 / fan_in).sqrt()),
-            other => other,
+    /// Itself with axes of extent 1 around, so that its own are those of `like` from `axis` on.
+    #[track_caller]
+    pub(crate) fn along(self, like: Value<'g>, axis: usize) -> Value<'g> {
+        if self.id.is_none() || like.id.is_none() {
+            return self.spoiled();
         }
+        let mut dims = vec![1; like.shape().rank()];
+        dims[axis..axis + self.shape().rank()].copy_from_slice(&self.shape());
+        self.reshape(dims)
+    }
+
+    /// The extent of axis 1 of a value of floats of at least `rank` axes; an error is kept.
+    #[track_caller]
+    pub(crate) fn feature_axis(self, what: &str, rank: usize) -> Option<usize> {
+        if self.id.is_none() || !self.floats(what) {
+            return None;
+        }
+        let ty = self.ty();
+        if ty.rank() < rank {
+            self.graph.refuse(format!("{what}: expected [N,C,…], got {ty}"));
+            return None;
+        }
+        Some(ty.shape[1])
     }
 }

@@ -1,5 +1,6 @@
 //! The language that models are written in: values with operators, layers, losses, optimisers, and the training loop.
 
+mod activations;
 mod attention;
 mod bins;
 mod cells;
@@ -8,6 +9,7 @@ mod convolution;
 mod custom;
 mod derivatives;
 mod dims;
+mod dropout;
 mod embedding;
 mod error;
 mod feed;
@@ -21,8 +23,10 @@ mod losses;
 mod mode;
 mod movement;
 mod normalization;
+mod norms;
 mod optimizer;
 mod pooling;
+mod positions;
 mod products;
 mod progress;
 mod prune;
@@ -34,6 +38,7 @@ mod scan;
 mod summary;
 mod trainer;
 mod training;
+mod upsampling;
 mod value;
 mod window;
 
@@ -49,6 +54,7 @@ pub use init::Init;
 pub use normalization::Norm;
 pub use optimizer::{Adam, AdamW, Optimizer, Sgd};
 pub use pooling::Pool;
+pub use positions::Pairs;
 pub use prune::live_part;
 pub use query::Query;
 pub use recurrent::Recurrent;

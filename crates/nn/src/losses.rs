@@ -51,18 +51,6 @@ impl<'g> Value<'g> {
         self.squared_error(other).mean()
     }
 
-    /// Σ |self|, the L₁ norm.
-    #[track_caller]
-    pub fn l1_norm(self) -> Value<'g> {
-        self.abs().sum()
-    }
-
-    /// Σ self², the squared L₂ norm.
-    #[track_caller]
-    pub fn squared_norm(self) -> Value<'g> {
-        (self * self).sum()
-    }
-
     /// 1 where the greatest logit is the label's, else 0: `[rows]` of f32.
     #[track_caller]
     pub fn accuracy(self, labels: Value<'g>) -> Value<'g> {

@@ -1,6 +1,6 @@
 //! Training or asking: what differs between the two.
 
-use bespoke_graph::{Graph as Ir, Op, op::Constant};
+use bespoke_graph::{Graph as Ir, NodeId, Op, op::Constant};
 use bespoke_tensor::{DType, Tensor};
 
 use crate::{Graph, Value};
@@ -41,17 +41,22 @@ impl Graph {
     }
 }
 
-/// The graph of a training step or of a query.
-pub fn resolve(graph: &Ir, marker: Option<bespoke_graph::NodeId>, training: bool) -> Ir {
+/// The graph of a training step or of a query: what only the other needs is not used, and a state that only the other
+/// changes has no next value.
+pub fn resolve(graph: &Ir, marker: Option<NodeId>, training: bool) -> Ir {
     let Some(marker) = marker else { return graph.clone() };
     let mut result = Ir::new();
-    let mut new = vec![];
+    let mut new: Vec<NodeId> = vec![];
+    let mut is_marker = vec![false; graph.len()];
     for id in graph.ids() {
         let node = graph.node(id);
-        let inputs: Vec<_> = node.inputs.iter().map(|i: &bespoke_graph::NodeId| new[i.index()]).collect();
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|i| new[i.index()]).collect();
+        let by_marker = node.inputs.first().is_some_and(|i| is_marker[i.index()]);
+        is_marker[id.index()] = id == marker || matches!(node.op, Op::Broadcast(_)) && by_marker;
         result.set_location(node.location);
         new.push(match &node.op {
             Op::Input(_) if id == marker => result.must(Constant { value: Tensor::scalar(training) }, &[]),
+            Op::Select(_) if by_marker => inputs[if training { 1 } else { 2 }],
             Op::Input(input) => result.input(&input.name, input.ty).expect("names were unique before"),
             Op::StateRead(state) => result.state(&state.name, state.ty).expect("names were unique before"),
             op => result.must(op.clone(), &inputs),
@@ -62,7 +67,9 @@ pub fn resolve(graph: &Ir, marker: Option<bespoke_graph::NodeId>, training: bool
         result.set_output(name, new[id.index()]).expect("names were unique before");
     }
     for state in graph.states() {
-        result.replace_next(new[state.node.index()], state.next.map(|n| new[n.index()]));
+        let next = state.next.map(|n| new[n.index()]);
+        let state = new[state.node.index()];
+        result.replace_next(state, next.filter(|&n| n != state));
     }
     result
 }

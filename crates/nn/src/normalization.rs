@@ -172,29 +172,4 @@ impl<'g> Value<'g> {
         let bias = g.parameter("bias", dtype, extents, Init::Constant(0.0));
         self * weight.along(self, axis) + bias.along(self, axis)
     }
-
-    /// Itself with axes of extent 1 around, so that its own are those of `like` from `axis` on.
-    #[track_caller]
-    fn along(self, like: Value<'g>, axis: usize) -> Value<'g> {
-        if self.id.is_none() || like.id.is_none() {
-            return self.spoiled();
-        }
-        let mut dims = vec![1; like.shape().rank()];
-        dims[axis..axis + self.shape().rank()].copy_from_slice(&self.shape());
-        self.reshape(dims)
-    }
-
-    /// The extent of axis 1 of a value of floats of at least `rank` axes; an error is kept.
-    #[track_caller]
-    fn feature_axis(self, what: &str, rank: usize) -> Option<usize> {
-        if self.id.is_none() || !self.floats(what) {
-            return None;
-        }
-        let ty = self.ty();
-        if ty.rank() < rank {
-            self.graph.refuse(format!("{what}: expected [N,C,…], got {ty}"));
-            return None;
-        }
-        Some(ty.shape[1])
-    }
 }

@@ -184,7 +184,7 @@ impl<'g> Value<'g> {
         let mut last = vec![vec![]; cell.states()];
         for layer in 0..options.layers {
             if layer > 0 {
-                x = x.drop_some(what, options.dropout);
+                x = x.drop_some(what, options.dropout, 3);
             }
             let mut outputs = vec![];
             for side in 0..options.sides() {

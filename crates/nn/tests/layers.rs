@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bespoke_autodiff::grad;
 use bespoke_graph::eval;
 use bespoke_nn::{
-    Attention, CellWeights, Conv, F64, Graph, Init, MultiHead, Nonlinearity, Padding, Pool, Recurrent, Value,
+    Attention, CellWeights, Conv, F64, Graph, Init, MultiHead, Nonlinearity, Padding, Pairs, Pool, Recurrent,
+    Value,
 };
 use bespoke_tensor::{Scalar, Tensor, Type};
 
@@ -81,8 +82,8 @@ fn mistakes_are_told() {
     refused("the mask f64[3,2] does not broadcast to the scores f64[2,2]", [2, 3], |x| {
         x.scaled_dot_product_attention(x, x, Attention::new().mask(x.t()))
     });
-    refused("expected a probability", [2, 3], |x| {
-        x.scaled_dot_product_attention(x, x, Attention::new().dropout(1.0))
+    refused("scaled_dot_product_attention: expected a probability of 0 to 1, got -0.1", [2, 3], |x| {
+        x.scaled_dot_product_attention(x, x, Attention::new().dropout(-0.1))
     });
     refused("expected [batch,…,width]", [2, 3], |x| x.additive_attention(x, x, 4, plain()));
     let heads = MultiHead::new;
@@ -257,6 +258,76 @@ fn axes_of_the_batch_may_come_first() {
     let (z, _) = x.transpose(&[1, 0, 2]).rnn(5, Recurrent::new());
     let z = z.transpose(&[1, 0, 2]);
     assert_eq!(eval_at(&g.finish().unwrap(), y), eval_at(&g2.finish().unwrap(), z));
+}
+
+#[test]
+fn mistakes_of_layers_without_windows_are_told() {
+    refused("dropout: expected a probability of 0 to 1, got 1.5", [2, 3], |x| x.dropout(1.5));
+    refused("dropout: expected a probability of 0 to 1, got NaN", [2, 3], |x| x.dropout(f64::NAN));
+    refused("dropout_classic: expected floats, got i32[2,3]", [2, 3], |x| {
+        x.convert(bespoke_nn::I32).dropout_classic(0.5)
+    });
+    refused("drop_path: expected examples along axis 0, got f64[]", [], |x| x.drop_path(0.5));
+    refused("learned_positions: expected […,length,width], got f64[3]", [3], |x| x.learned_positions());
+    refused("rotary: expected an even width and a base above 0, got f64[2,3] and 10000", [2, 3], |x| {
+        x.rotary(Pairs::Halves, 10000.0)
+    });
+    refused("rotary: expected an even width and a base above 0, got f64[2,4] and -1", [2, 4], |x| {
+        x.rotary(Pairs::Neighbours, -1.0)
+    });
+    refused("upsample_nearest: expected [N,C,spatial…] of at least one pixel, got f64[2,3]", [2, 3], |x| {
+        x.upsample_nearest(4)
+    });
+    refused("upsample_linear: expected [N,C,spatial…] of at least one pixel", [2, 3, 0], |x| {
+        x.upsample_linear(4, false)
+    });
+    refused("upsample_linear: size: expected a number or 1 of them, at least 1", [2, 3, 4], |x| {
+        x.upsample_linear(0, true)
+    });
+    refused("pixel_shuffle: expected [N,C·r²,H,W] with r = 2, got f64[1,6,2,2]", [1, 6, 2, 2], |x| {
+        x.pixel_shuffle(2)
+    });
+    refused("pixel_unshuffle: expected [N,C,H·r,W·r] with r = 0", [1, 6, 2, 2], |x| x.pixel_unshuffle(0));
+    refused("radial: expected a matrix [rows,inputs], got f64[2,3,4]", [2, 3, 4], |x| x.radial(5));
+    refused("weighted_norm: expected floats, got bool[2,3]", [2, 3], |x| x.gt(0.0).weighted_norm(5));
+    refused("prelu: expected [N,C,…], got f64[3]", [3], |x| x.prelu());
+}
+
+#[test]
+fn norms_of_nothing_have_derivatives() {
+    let g = Graph::new();
+    let x = g.tensor(&Tensor::from_slice([3, 2], &[0.0, 0.0, 3.0, 4.0, f64::NAN, 0.0]).unwrap());
+    let lengths = x.norm_axes(&[1]);
+    let first = g.grad(lengths.sum(), &[x])[0];
+    let second = g.grad((first * first).sum() + first.sum(), &[x])[0];
+    for (name, value) in [("lengths", lengths), ("first", first), ("second", second)] {
+        g.output(name, value);
+    }
+    let outputs = eval(&g.finish().unwrap(), &|_| None).unwrap().outputs;
+    let numbers = |name: &str| outputs[name].to_vec::<f64>().unwrap();
+    assert_eq!(numbers("lengths")[..2], [0.0, 5.0]);
+    assert_eq!(numbers("first")[..2], [0.0, 0.0]);
+    assert!((numbers("first")[2] - 0.6).abs() < 1e-15 && (numbers("first")[3] - 0.8).abs() < 1e-15);
+    assert_eq!(numbers("second")[..2], [0.0, 0.0]);
+    assert!(numbers("second")[2..4].iter().all(|x| x.abs() < 0.1 && *x != 0.0));
+    assert!(numbers("lengths")[2].is_nan(), "NaN has no length");
+}
+
+#[test]
+fn rotary_products_depend_on_distances() {
+    for pairs in [Pairs::Neighbours, Pairs::Halves] {
+        let g = Graph::new();
+        // The same query and key at each position.
+        let ones = g.full(F64, [7, 1], 1.0);
+        let [q, k] = ["q", "k"].map(|name| ones * g.tensor(&tensor(name, Type::new(F64, [1, 6]))));
+        let scores = q.rotary(pairs, 100.0).matmul(k.rotary(pairs, 100.0).t());
+        g.output("y", scores);
+        let scores = evaluated(&g).to_vec::<f64>().unwrap();
+        for (i, j) in (0..6).flat_map(|i| (0..6).map(move |j| (i, j))) {
+            let (here, further) = (scores[i * 7 + j], scores[(i + 1) * 7 + j + 1]);
+            assert!((here - further).abs() < 1e-12, "{pairs:?}: {here} at {i}, {j}, then {further}");
+        }
+    }
 }
 
 #[test]

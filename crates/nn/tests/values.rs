@@ -1,8 +1,8 @@
 //! Operations on values mean what numpy's of the same name mean.
 
 use bespoke_graph::eval;
-use bespoke_nn::{Bool, F32, F64, Graph, I32, I64, Init, U8, Value};
-use bespoke_tensor::{Scalar, Tensor, Type};
+use bespoke_nn::{Bool, Conv, F32, F64, Graph, I32, I64, Init, U8, Value};
+use bespoke_tensor::{Scalar, Shape, Tensor, Type};
 
 /// What a graph's value is, as type and numbers, by the reference evaluator.
 fn evaluate(g: &Graph, value: Value<'_>) -> (String, Vec<f64>) {
@@ -203,6 +203,7 @@ fn initialisers_have_their_spread() {
     for (init, variance, bounded) in [
         (Init::Uniform(0.01), 0.01f64.powi(2) / 3.0, true),
         (Init::Normal(0.3), 0.09, false),
+        (Init::TruncatedNormal(0.3), 0.09 * 0.7737, false),
         (Init::GlorotUniform, 2.0 / 500.0, true),
         (Init::GlorotNormal, 2.0 / 500.0, false),
         (Init::HeUniform, 2.0 / 400.0, true),
@@ -229,4 +230,49 @@ fn initialisers_have_their_spread() {
             "{init:?}: the name does not matter"
         );
     }
+}
+
+#[test]
+fn truncated_normal_numbers_end_at_two_deviations() {
+    let values =
+        Init::TruncatedNormal(0.5).tensor(Type::new(F64, [300, 100]), "w", 1).to_vec::<f64>().unwrap();
+    let greatest = values.iter().fold(0.0f64, |a, v| a.max(v.abs()));
+    assert!((0.99..=1.0).contains(&greatest), "{greatest}");
+}
+
+#[test]
+fn orthogonal_weights_keep_lengths() {
+    for shape in [vec![5, 17], vec![17, 5], vec![8, 2, 3, 2], vec![1, 1], vec![7, 7], vec![0, 3], vec![4]] {
+        let ty = Type::new(F64, Shape::new(&shape).unwrap());
+        let values = Init::Orthogonal(2.0).tensor(ty, "w", 3).to_vec::<f64>().unwrap();
+        let (rows, columns) = (shape[0], values.len() / shape[0].max(1));
+        let (short, long) = (rows.min(columns), rows.max(columns));
+        let at = |v: usize, i: usize| {
+            if rows <= columns { values[v * columns + i] } else { values[i * columns + v] }
+        };
+        for (a, b) in (0..short).flat_map(|a| (0..short).map(move |b| (a, b))) {
+            let product: f64 = (0..long).map(|i| at(a, i) * at(b, i)).sum();
+            let expected = if a == b { 4.0 } else { 0.0 };
+            assert!((product - expected).abs() < 1e-13, "{shape:?}: {product} of {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn fans_are_those_of_the_layer() {
+    let spread = |g: &Graph| {
+        let (_, start) = &g.start_values()[0];
+        let values = start.to_vec::<f32>().unwrap();
+        values.iter().map(|v| f64::from(v * v)).sum::<f64>() / values.len() as f64
+    };
+    let g = Graph::new();
+    g.input("x", F32, [1, 32, 8, 8]).conv2d(64, 3, Conv::new().init(Init::HeNormal).groups(2));
+    assert!(
+        (spread(&g) * 16.0 * 9.0 / 2.0 - 1.0).abs() < 0.05,
+        "16 channels of 3×3 enter a feature: {}",
+        spread(&g)
+    );
+    let g = Graph::new();
+    g.input("x", F32, [1, 200]).dense_with(50, Init::HeNormal, false);
+    assert!((spread(&g) * 100.0 - 1.0).abs() < 0.05);
 }
