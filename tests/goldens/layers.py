@@ -47,6 +47,37 @@ CASES["conv_transpose3d"] = conv(3, True, (1, 2, 2, 2, 2), (2, 1, 2, 1, 2), 1, s
 
 
 @case
+def separable_conv():
+    at = {"x": tensor("x", 1, 2, 4, 3)} | {
+        name: tensor(name, *shape)
+        for name, shape in {
+            "separable0/conv0/weight": (2, 1, 3, 3),
+            "separable0/conv1/weight": (3, 2, 1, 1),
+            "separable0/conv1/bias": (3,),
+        }.items()
+    }
+    x, depthwise, point, bias = at.values()
+    return F.conv2d(F.conv2d(x, depthwise, padding=1, groups=2), point, bias), at
+
+
+@case
+def depthwise_conv():
+    at = {"x": tensor("x", 1, 2, 6), "depthwise0/conv0/weight": tensor("depthwise0/conv0/weight", 6, 1, 3)}
+    return F.conv1d(*at.values(), stride=2, groups=2), at
+
+
+@case
+def additive_attention():
+    at = {"q": tensor("q", 2, 3, 4), "k": tensor("k", 2, 5, 3), "v": tensor("v", 2, 5, 2)} | {
+        f"additive_attention0/{name}": tensor(f"additive_attention0/{name}", *shape)
+        for name, shape in {"query_weight": (6, 4), "key_weight": (6, 3), "score_weight": (6,)}.items()
+    }
+    q, k, v, of_queries, of_keys, of_scores = at.values()
+    met = torch.tanh(F.linear(q, of_queries)[:, :, None] + F.linear(k, of_keys)[:, None])
+    return F.softmax(met @ of_scores, -1) @ v, at
+
+
+@case
 def attention():
     at = {"q": tensor("q", 2, 3, 4), "k": tensor("k", 2, 5, 4), "v": tensor("v", 2, 5, 3)}
     return F.scaled_dot_product_attention(*at.values(), is_causal=True), at
@@ -173,6 +204,8 @@ CASES["avg_pool2d"] = pool("avg_pool2d", (2, 2, 5, 6), kernel_size=(3, 2), strid
 CASES["avg_pool2d_ceil"] = pool("avg_pool2d", (1, 2, 6, 5), kernel_size=2, stride=3, padding=1, ceil_mode=True)
 CASES["avg_pool3d"] = pool("avg_pool3d", (1, 2, 4, 4, 4), kernel_size=2)
 CASES["max_pool1d_wide"] = pool("max_pool1d", (1, 2, 40), kernel_size=18, stride=7, padding=9)
+CASES["global_avg_pool"] = lambda: ((x := tensor("x", 2, 3, 4, 2)).mean((2, 3)), {"x": x})
+CASES["global_max_pool"] = lambda: ((x := tensor("x", 2, 3, 4, 2)).amax((2, 3)), {"x": x})
 CASES["avg_pool1d_wide"] = pool("avg_pool1d", (1, 2, 40), kernel_size=18, stride=7, padding=9)
 CASES["avg_pool2d_divisor"] = pool("avg_pool2d", (1, 2, 4, 5), kernel_size=2, divisor_override=3)
 CASES["adaptive_avg_pool1d"] = pool("adaptive_avg_pool1d", (2, 2, 8), output_size=3)
@@ -181,6 +214,23 @@ CASES["adaptive_avg_pool3d"] = pool("adaptive_avg_pool3d", (1, 2, 4, 3, 5), outp
 CASES["adaptive_max_pool1d"] = pool("adaptive_max_pool1d", (2, 2, 8), output_size=3)
 CASES["adaptive_max_pool2d"] = pool("adaptive_max_pool2d", (1, 2, 5, 7), output_size=(2, 3))
 CASES["adaptive_max_pool3d"] = pool("adaptive_max_pool3d", (1, 2, 4, 3, 5), output_size=(2, 3, 2))
+
+
+for name, size, mode, aligned in [
+    ("upsample_nearest1d", 9, "nearest", None),
+    ("upsample_nearest2d", (6, 5), "nearest", None),
+    ("upsample_nearest3d", (2, 4, 3), "nearest", None),
+    ("upsample_linear1d", 9, "linear", False),
+    ("upsample_linear1d_aligned", 9, "linear", True),
+    ("upsample_linear2d", (6, 5), "bilinear", False),
+    ("upsample_linear2d_aligned", (1, 5), "bilinear", True),
+    ("upsample_linear2d_smaller", (2, 3), "bilinear", False),
+    ("upsample_linear3d", (2, 4, 3), "trilinear", False),
+]:
+    shape = {1: (2, 2, 4), 2: (1, 2, 3, 4), 3: (1, 1, 1, 2, 3)}[int(name.split("d")[0][-1])]
+    CASES[name] = pool("interpolate", shape, size=size, mode=mode, align_corners=aligned)
+CASES["pixel_shuffle"] = pool("pixel_shuffle", (1, 8, 2, 3), upscale_factor=2)
+CASES["pixel_unshuffle"] = pool("pixel_unshuffle", (1, 2, 4, 6), downscale_factor=2)
 
 
 @case

@@ -1,12 +1,12 @@
 //! Layers and other compositions of operators, under laws that all of them obey: machine code gives what the evaluator
 //! does, for values and derivatives of two orders; gradients are those of differences.
 
+mod functions;
+mod layers;
+
 use std::collections::BTreeMap;
 
-use bespoke::{
-    nn::CellWeights,
-    prelude::{Attention, Conv, F64, Graph, I32, MultiHead, Norm, Padding, Pool, Recurrent, Tensor, Value},
-};
+use bespoke::prelude::{F64, Graph, Tensor, Value};
 use bespoke_testkit::{gradient_check, random_inputs};
 
 use crate::columns::{agree, no_failures, optimized_agrees, passes};
@@ -24,298 +24,9 @@ pub struct Composition {
 }
 
 /// All that there are.
-pub const COMPOSITIONS: &[&[Composition]] =
-    &[CONVOLUTIONS, POOLING, ATTENTION, RECURRENT, NORMALIZATION, LOSSES, LINES];
-
-const NORMALIZATION: &[Composition] = &[
-    Composition {
-        name: "layer_norm",
-        smooth: true,
-        inputs: &[("x", &[2, 3, 4])],
-        build: |_, i| i[0].layer_norm(2, Norm::new()),
-    },
-    Composition {
-        name: "group_norm",
-        smooth: true,
-        inputs: &[("x", &[2, 4, 3])],
-        build: |_, i| i[0].group_norm(2, Norm::new()),
-    },
-    Composition {
-        name: "instance_norm",
-        smooth: true,
-        inputs: &[("x", &[2, 3, 5])],
-        build: |_, i| i[0].instance_norm(Norm::new().eps(0.1)),
-    },
-    Composition {
-        name: "local_response_norm",
-        smooth: true,
-        inputs: &[("x", &[2, 5, 3])],
-        build: |_, i| i[0].local_response_norm(3, 0.3, 0.75, 2.0),
-    },
-    Composition {
-        name: "variance",
-        smooth: true,
-        inputs: &[("x", &[3, 4])],
-        build: |_, i| i[0].variance(&[0]),
-    },
-    Composition {
-        name: "standardized",
-        smooth: true,
-        inputs: &[("x", &[3, 4])],
-        build: |_, i| i[0].standardized(&[-1], 0.1),
-    },
-];
-
-const LOSSES: &[Composition] = &[
-    Composition {
-        name: "softmax, entropy",
-        smooth: true,
-        inputs: &[("x", &[3, 4])],
-        build: |_, i| i[0].softmax(-1).entropy(),
-    },
-    Composition {
-        name: "soft_cross_entropy",
-        smooth: true,
-        inputs: &[("x", &[3, 4]), ("t", &[3, 4])],
-        build: |_, i| i[0].soft_cross_entropy(i[1].softmax(-1)),
-    },
-    Composition {
-        name: "categorical_cross_entropy",
-        smooth: true,
-        inputs: &[("x", &[3, 4]), ("t", &[3, 4])],
-        build: |_, i| i[0].softmax(0).categorical_cross_entropy(i[1].softmax(0)),
-    },
-    Composition {
-        name: "bernoulli_cross_entropy",
-        smooth: true,
-        inputs: &[("x", &[3, 4]), ("t", &[3, 4])],
-        build: |_, i| i[0].sigmoid().bernoulli_cross_entropy(i[1].sigmoid()),
-    },
-    Composition {
-        name: "kl_divergence",
-        smooth: true,
-        inputs: &[("x", &[3, 4]), ("t", &[3, 4])],
-        build: |_, i| i[0].softmax(-1).kl_divergence(i[1].softmax(-1)),
-    },
-    Composition {
-        name: "huber",
-        smooth: false,
-        inputs: &[("x", &[3, 4]), ("t", &[3, 4])],
-        build: |_, i| i[0].huber(i[1], 0.7),
-    },
-    Composition {
-        name: "hinge",
-        smooth: false,
-        inputs: &[("x", &[3, 4])],
-        build: |g, i| i[0].hinge(g.iota(F64, [3, 4], 1) - 1.5),
-    },
-    Composition {
-        name: "focal",
-        smooth: true,
-        inputs: &[("x", &[3, 4])],
-        build: |g, i| i[0].focal(g.iota(F64, [3, 4], 1).gt(1.0).convert(F64), 0.25, 2.0),
-    },
-    Composition {
-        name: "log_softmax, logsumexp",
-        smooth: true,
-        inputs: &[("x", &[3, 4])],
-        build: |_, i| i[0].log_softmax(0) * i[0].logsumexp(-1).expand_dims(-1),
-    },
-    Composition {
-        name: "binary_cross_entropy",
-        smooth: true,
-        inputs: &[("x", &[3, 4])],
-        build: |g, i| i[0].binary_cross_entropy(g.full(F64, [3, 4], 0.25)),
-    },
-];
-
-const LINES: &[Composition] = &[
-    Composition {
-        name: "cumsum, cumprod",
-        smooth: true,
-        inputs: &[("x", &[3, 4])],
-        build: |_, i| i[0].cumsum(0) * i[0].cumprod(-1),
-    },
-    Composition {
-        name: "cummax, cummin",
-        smooth: false,
-        inputs: &[("x", &[3, 4])],
-        build: |_, i| i[0].cummax(0) * i[0].cummin(1),
-    },
-    Composition {
-        name: "sort",
-        smooth: false,
-        inputs: &[("x", &[3, 9])],
-        build: |_, i| i[0].sort(-1, true) * i[0].sort(0, false),
-    },
-    Composition { name: "top_k", smooth: false, inputs: &[("x", &[3, 5])], build: |_, i| i[0].top_k(2, 1).0 },
-];
-
-const CONVOLUTIONS: &[Composition] = &[
-    Composition {
-        name: "conv1d, groups",
-        smooth: true,
-        inputs: &[("x", &[2, 4, 6])],
-        build: |_, i| i[0].conv1d(2, 3, Conv::new().padding([(2, 0)]).dilation(2).groups(2)),
-    },
-    Composition {
-        name: "conv2d, same",
-        smooth: true,
-        inputs: &[("x", &[1, 2, 4, 3])],
-        build: |_, i| i[0].conv2d(3, [2, 3], Conv::new().stride(2).padding(Padding::Same)).tanh(),
-    },
-    Composition {
-        name: "conv_transpose2d",
-        smooth: true,
-        inputs: &[("x", &[1, 2, 2, 3])],
-        build: |_, i| i[0].conv_transpose2d(2, 3, Conv::new().stride(2).padding(1).output_padding(1)).tanh(),
-    },
-    Composition {
-        name: "separable_conv",
-        smooth: true,
-        inputs: &[("x", &[1, 2, 3, 3])],
-        build: |_, i| i[0].separable_conv(3, 3, Conv::new().padding(1)).sigmoid(),
-    },
-    Composition {
-        name: "convolve",
-        smooth: true,
-        inputs: &[("x", &[2, 2, 5]), ("weight", &[3, 2, 2])],
-        build: |_, i| i[0].convolve(i[1], &Conv::new().stride(2)),
-    },
-];
-
-const POOLING: &[Composition] = &[
-    Composition {
-        name: "max_pool2d",
-        smooth: false,
-        inputs: &[("x", &[1, 2, 5, 4])],
-        build: |_, i| i[0].max_pool2d(3, Pool::new().stride(2).padding(1)),
-    },
-    Composition {
-        name: "max_pool1d, wide",
-        smooth: false,
-        inputs: &[("x", &[1, 2, 24])],
-        build: |_, i| i[0].max_pool1d(18, Pool::new().stride(3)),
-    },
-    Composition {
-        name: "avg_pool2d",
-        smooth: true,
-        inputs: &[("x", &[1, 2, 5, 4])],
-        build: |_, i| {
-            i[0].avg_pool2d(3, Pool::new().stride(2).padding(1).count_include_pad(false).ceil_mode()).pow(2.0)
-        },
-    },
-    Composition {
-        name: "lp_pool1d",
-        smooth: true,
-        inputs: &[("x", &[1, 2, 6])],
-        build: |_, i| (i[0] * i[0] + 0.5).lp_pool1d(3.0, 2, Pool::new()),
-    },
-    Composition {
-        name: "adaptive_avg_pool2d",
-        smooth: true,
-        inputs: &[("x", &[1, 2, 5, 4])],
-        build: |_, i| i[0].adaptive_avg_pool2d([3, 2]).tanh(),
-    },
-    Composition {
-        name: "adaptive_max_pool1d",
-        smooth: false,
-        inputs: &[("x", &[2, 1, 7])],
-        build: |_, i| i[0].adaptive_max_pool1d(3),
-    },
-    Composition {
-        name: "global_avg_pool",
-        smooth: true,
-        inputs: &[("x", &[2, 2, 3, 2])],
-        build: |_, i| i[0].global_avg_pool().tanh(),
-    },
-];
-
-const ATTENTION: &[Composition] = &[
-    Composition {
-        name: "scaled_dot_product_attention, causal",
-        smooth: true,
-        inputs: &[("q", &[2, 3, 2]), ("k", &[2, 4, 2]), ("v", &[2, 4, 3])],
-        build: |_, i| i[0].scaled_dot_product_attention(i[1], i[2], Attention::new().causal()),
-    },
-    Composition {
-        name: "scaled_dot_product_attention, mask",
-        smooth: true,
-        inputs: &[("q", &[3, 2]), ("k", &[4, 2])],
-        build: |g, i| {
-            // The first query sees nothing.
-            let mask = g.iota(I32, [3, 4], 0).gt(g.iota(I32, [3, 4], 1));
-            i[0].scaled_dot_product_attention(i[1], i[1], Attention::new().mask(mask))
-        },
-    },
-    Composition {
-        name: "additive_attention",
-        smooth: true,
-        inputs: &[("q", &[2, 1, 2]), ("k", &[2, 3, 3])],
-        build: |_, i| i[0].additive_attention(i[1], i[1], 4, Attention::new()),
-    },
-    Composition {
-        name: "multi_head_attention, self",
-        smooth: true,
-        inputs: &[("x", &[2, 3, 4])],
-        build: |_, i| i[0].multi_head_attention(i[0], i[0], 2, MultiHead::new().causal()).output,
-    },
-    Composition {
-        name: "multi_head_attention, cross",
-        smooth: true,
-        inputs: &[("q", &[1, 2, 4]), ("k", &[1, 3, 2])],
-        build: |g, i| {
-            let there = g.iota(I32, [1, 3], 1).lt(2i32);
-            i[0].multi_head_attention(i[1], i[1], 2, MultiHead::new().key_mask(there)).output
-        },
-    },
-];
-
-const RECURRENT: &[Composition] = &[
-    Composition {
-        name: "rnn",
-        smooth: true,
-        inputs: &[("x", &[4, 2, 3])],
-        build: |_, i| i[0].rnn(2, Recurrent::new().bidirectional()).0,
-    },
-    Composition {
-        name: "lstm, deep",
-        smooth: true,
-        inputs: &[("x", &[2, 4, 2]), ("h", &[2, 2, 3]), ("c", &[2, 2, 3])],
-        build: |_, i| {
-            let options = Recurrent::new().layers(2).batch_first().initial(i[1]).initial_cell(i[2]);
-            let (y, (_, c)) = i[0].lstm(3, options);
-            y.sum() * c.sum()
-        },
-    },
-    Composition {
-        name: "gru, lengths",
-        smooth: true,
-        inputs: &[("x", &[4, 2, 2])],
-        build: |g, i| {
-            let lengths = g.iota(I32, [2], 0) * 2 + 1;
-            let (y, h) = i[0].gru(2, Recurrent::new().bidirectional().lengths(lengths));
-            y.sum_axes(&[0]).concatenate(&[h.reshape([2, 4])], 1)
-        },
-    },
-    Composition {
-        name: "lstm, segments",
-        smooth: true,
-        inputs: &[("x", &[5, 1, 2])],
-        build: |_, i| i[0].lstm(2, Recurrent::new().segments(2)).0,
-    },
-    Composition {
-        name: "lstm_cell",
-        smooth: true,
-        inputs: &[("x", &[2, 3]), ("h", &[2, 2]), ("c", &[2, 2])],
-        build: |g, i| {
-            let weights = CellWeights::lstm(g, F64, 3, 2);
-            let (h, c) = i[0].lstm_cell(i[1], i[2], &weights);
-            let (h, c) = i[0].lstm_cell(h, c, &weights);
-            h + c
-        },
-    },
-];
+pub fn compositions() -> impl Iterator<Item = &'static Composition> {
+    functions::ALL.iter().chain(layers::ALL).copied().flatten()
+}
 
 /// A composition's graph: the value, a scalar that depends on all of it, and its gradients by inputs and parameters.
 pub fn with_graph<T>(
@@ -336,13 +47,14 @@ pub fn with_graph<T>(
 pub fn sources(g: &Graph) -> BTreeMap<String, Tensor> {
     let mut sources = random_inputs(&g.finish().unwrap(), 7, false);
     sources.extend(g.start_values());
+    sources.entry("training".to_owned()).and_modify(|training| *training = Tensor::scalar(true));
     sources
 }
 
 #[test]
 fn compiled_compositions_give_what_evaluated_ones_do() {
     let mut failures = vec![];
-    for composition in COMPOSITIONS.iter().copied().flatten() {
+    for composition in compositions() {
         with_graph(composition, |g, value, loss, inputs| {
             g.output("value", value);
             for (i, gradient) in g.grad(loss, inputs).into_iter().enumerate() {
@@ -367,7 +79,7 @@ fn compiled_compositions_give_what_evaluated_ones_do() {
 #[test]
 fn gradients_of_compositions_are_those_of_differences() {
     let mut failures = vec![];
-    for composition in COMPOSITIONS.iter().copied().flatten().filter(|c| c.smooth) {
+    for composition in compositions().filter(|c| c.smooth) {
         with_graph(composition, |g, _, loss, inputs| {
             let (graph, sources) = (g.finish().unwrap(), sources(g));
             let mut wrt: Vec<_> = inputs.iter().map(|v| v.node().unwrap()).collect();
@@ -378,4 +90,55 @@ fn gradients_of_compositions_are_those_of_differences() {
         });
     }
     no_failures(&failures);
+}
+
+/// Methods of values that take values to values are held to these laws and to PyTorch's numbers.
+#[test]
+fn every_composition_has_laws_and_goldens() {
+    // Each of these files' methods makes one operator or is none; cells are held to them by the layers.
+    let handles = ["movement.rs", "value.rs", "scan.rs", "cells.rs"];
+    // Positions and counts have no slopes; tables of embeddings are of f32; rules of their own are no derivatives.
+    let flat = ["arg_sort", "argmax", "argmin", "accuracy", "zero_one", "bincount", "max_pool_with_indices"];
+    let own =
+        ["embedding", "embedding_with", "straight_through", "clip_gradient", "clip_gradient_norm", "finish"];
+    let without_laws = [&flat[..], &own, &["expand_like"]].concat();
+    // Random, PyTorch has none, or what it is made of has them.
+    let random = ["dropout", "dropout_classic", "drop_path"];
+    let made = ["norm_keep", "dense_with", "embedding", "convolve", "convolve_transposed"];
+    let operators = ["at", "add_at", "dynamic_slice", "dynamic_update"];
+    let ours = [&flat[..], &own[2..], &["expand_like"]].concat();
+    let without_golden = [&random[..], &made, &operators, &ours].concat();
+
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let laws = read("tests/it/compositions/functions.rs") + &read("tests/it/compositions/layers.rs");
+    let goldens = read("tests/it/goldens/functions.rs") + &read("tests/it/goldens/layers.rs");
+    let calls = |text: &str, name: &str| {
+        ["", "1d", "2d", "3d"].iter().any(|rank| text.contains(&format!(".{name}{rank}(")))
+    };
+    let (mut missing, mut methods) = (vec![], 0);
+    for entry in std::fs::read_dir(root.join("crates/nn/src")).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if handles.contains(&&file[..]) {
+            continue;
+        }
+        for signature in std::fs::read_to_string(&path).unwrap().split("    pub fn ").skip(1) {
+            let signature = &signature[..signature.find('{').unwrap()];
+            let (name, rest) = signature.split_once('(').unwrap();
+            let gives = rest.rsplit_once("->").is_some_and(|(_, to)| to.contains("Value<'g>"));
+            if !rest.trim_start().starts_with("self") || !gives || name.starts_with('$') {
+                continue;
+            }
+            methods += 1;
+            if !calls(&laws, name) && !without_laws.contains(&name) {
+                missing.push(format!("{file}: {name} has no laws"));
+            }
+            if !calls(&goldens, name) && !without_golden.contains(&name) {
+                missing.push(format!("{file}: {name} has no golden"));
+            }
+        }
+    }
+    assert!(methods > 90, "only {methods} were found");
+    no_failures(&missing);
 }

@@ -1,7 +1,7 @@
 //! The functions of `tests/goldens/functions.py`, and those of `extremes.py` that are no operators.
 
 use bespoke::{
-    nn::CellWeights,
+    nn::{CellWeights, Pairs},
     prelude::{Init, Norm, Tensor, Value},
 };
 
@@ -23,6 +23,14 @@ pub fn function<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
         "gelu_tanh" => x().gelu_tanh(),
         "silu" => x().silu(),
         "sigmoid_slope" => x().sigmoid_slope(2.5),
+        "mish" => x().mish(),
+        "selu" => x().selu(),
+        "log_sigmoid" => x().log_sigmoid(),
+        "softsign" => x().softsign(),
+        "relu6" => x().relu6(),
+        "hard_tanh" => x().hard_tanh(),
+        "hard_sigmoid" => x().hard_sigmoid(),
+        "prelu" => x().prelu(),
         "softmax" => x().softmax(-1),
         "softmax_first" => x().softmax(0),
         "log_softmax" => x().log_softmax(-1),
@@ -43,6 +51,19 @@ pub fn function<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
         "cummin" => x().cummin(1),
         "l1_norm" => x().l1_norm(),
         "squared_norm" => x().squared_norm(),
+        "norm" => x().norm(),
+        "norm_axes" => x().norm_axes(&[1]),
+        "l2_normalize" => x().l2_normalize(1, 1e-12),
+        "l2_normalize_small" => x().l2_normalize(0, 1.2),
+        "take_along" => x().take_along(i.get("i"), 0),
+        "pick" => x().pick(i.get("i")),
+        "cosine_similarity" => x().cosine_similarity(t(), 1, 1e-8),
+        "weighted_norm" => x().weighted_norm(3),
+        "radial" => x().radial(3),
+        "sinusoidal_positions" => x() + i.graph.sinusoidal_positions(i.dtype, 5, 7),
+        "learned_positions" => x().learned_positions(),
+        "rotary" => x().rotary(Pairs::Neighbours, 10000.0),
+        "rotary_halves" => x().rotary(Pairs::Halves, 100.0),
         "cross_entropy" => x().cross_entropy(labels()),
         "binary_cross_entropy" => x().binary_cross_entropy(i.graph.full(i.dtype, [3, 4], 0.25)),
         "squared_error" => x().squared_error(t()),

@@ -19,6 +19,7 @@ fn attention<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
             };
             q.scaled_dot_product_attention(k, v, options)
         }
+        "additive_attention" => i.get("q").additive_attention(i.get("k"), i.get("v"), 6, Attention::new()),
         "multi_head_self" => {
             let x = i.get("x");
             let there = below([2, 5], 1).lt(below([2, 5], 0) * -2.0 + 5.0);
@@ -43,6 +44,8 @@ fn convolution<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
             i.get("x").conv2d(6, [3, 2], conv)
         }
         "conv3d" => i.get("x").conv3d(2, 2, conv.padding(1).stride(2)),
+        "separable_conv" => i.get("x").separable_conv(3, 3, conv.padding(1)),
+        "depthwise_conv" => i.get("x").depthwise_conv(3, 3, conv.stride(2).bias(false)),
         "conv_transpose1d" => {
             let conv = conv.stride(3).padding(1).output_padding(2).groups(2).dilation(2);
             i.get("x").conv_transpose1d(6, 3, conv)
@@ -78,6 +81,8 @@ fn pooling<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
         "avg_pool2d_divisor" => i.get("x").avg_pool2d(2, pool.divisor(3.0)),
         "avg_pool3d" => i.get("x").avg_pool3d(2, pool),
         "avg_pool1d_wide" => i.get("x").avg_pool1d(18, pool.stride(7).padding(9)),
+        "global_avg_pool" => i.get("x").global_avg_pool(),
+        "global_max_pool" => i.get("x").global_max_pool(),
         "adaptive_avg_pool1d" => i.get("x").adaptive_avg_pool1d(3),
         "adaptive_avg_pool2d" => i.get("x").adaptive_avg_pool2d([2, 3]),
         "adaptive_avg_pool3d" => i.get("x").adaptive_avg_pool3d([2, 3, 2]),
@@ -85,6 +90,23 @@ fn pooling<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
         "adaptive_max_pool2d" => i.get("x").adaptive_max_pool2d([2, 3]),
         "adaptive_max_pool3d" => i.get("x").adaptive_max_pool3d([2, 3, 2]),
         "lp_pool2d" => i.get("x").abs().lp_pool2d(3.0, 2, pool.stride(2)),
+        _ => return None,
+    })
+}
+
+fn upsampling<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
+    Some(match name {
+        "upsample_nearest1d" => i.get("x").upsample_nearest(9),
+        "upsample_nearest2d" => i.get("x").upsample_nearest([6, 5]),
+        "upsample_nearest3d" => i.get("x").upsample_nearest([2, 4, 3]),
+        "upsample_linear1d" => i.get("x").upsample_linear(9, false),
+        "upsample_linear1d_aligned" => i.get("x").upsample_linear(9, true),
+        "upsample_linear2d" => i.get("x").upsample_linear([6, 5], false),
+        "upsample_linear2d_aligned" => i.get("x").upsample_linear([1, 5], true),
+        "upsample_linear2d_smaller" => i.get("x").upsample_linear([2, 3], false),
+        "upsample_linear3d" => i.get("x").upsample_linear([2, 4, 3], false),
+        "pixel_shuffle" => i.get("x").pixel_shuffle(2),
+        "pixel_unshuffle" => i.get("x").pixel_unshuffle(2),
         _ => return None,
     })
 }
@@ -157,6 +179,7 @@ pub fn layer<'g>(name: &str, i: &Inputs<'g>, steps: Steps) -> Option<Value<'g>> 
     attention(name, i)
         .or_else(|| convolution(name, i))
         .or_else(|| pooling(name, i))
+        .or_else(|| upsampling(name, i))
         .or_else(|| normalization(name, i))
         .or_else(|| losses(name, i))
         .or_else(|| recurrent(name, i, steps(Recurrent::new())))
