@@ -23,7 +23,7 @@ pub fn read(path: &Path) -> Result<Graph, Failure> {
 
 /// The architecture's batch, or the one asked for.
 pub fn batch(architecture: &Architecture, asked: Option<usize>) -> Result<usize, Failure> {
-    match asked.unwrap_or(architecture.batch) {
+    match asked.unwrap_or(architecture.defaults.batch) {
         0 => Err(Failure("the batch must be at least 1".to_owned())),
         batch if batch > 1 << 20 => {
             Err(Failure(format!("a batch of {batch} is too large; at most {}", 1 << 20)))

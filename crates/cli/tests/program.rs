@@ -57,7 +57,7 @@ fn path(dir: &Path, name: &str) -> String {
 
 #[test]
 fn models_and_stages_are_shown() {
-    assert_eq!(text(&["models"]), "linear\nmlp\nlenet\n");
+    assert_eq!(text(&["models"]), "linear\nmlp\nlenet5\n");
     assert!(text(&["summary", "mlp"]).ends_with("parameters: 535,818\n"));
     for stage in ["graph", "backward", "optimized", "lowered", "clif", "asm", "memory"] {
         assert!(text(&["inspect", "linear", "--stage", stage]).len() > 100, "{stage}");
@@ -158,7 +158,7 @@ fn mistakes_are_named_and_exit_with_1() {
     let run = |extra: &[&str]| failure(&[&["run", &g, "--output", &out][..], extra].concat());
     assert_eq!(
         failure(&["summary", "resnet"]),
-        "bespoke: there is no model `resnet`; the models are linear, mlp, lenet\n"
+        "bespoke: there is no model `resnet`; the models are linear, mlp, lenet5\n"
     );
     assert!(failure(&["inspect", "nothing.ir"]).contains("nothing.ir: No such file"));
     assert!(run(&[]).contains("input `x` (f32[2]) is missing"));

@@ -60,6 +60,10 @@ pub(crate) struct Inner {
     pub closed: bool,
     /// The input that says whether it trains: see [`Graph::training`].
     pub training: Option<NodeId>,
+    /// The name that the next layer takes: see [`Graph::named`].
+    pub pending: Option<String>,
+    /// In how many calls of [`Graph::shared`] we are.
+    pub sharing: usize,
 }
 
 /// A graph under construction. Values of it are `Copy` handles with operators; mistakes are kept and reported by
@@ -195,6 +199,15 @@ impl Graph {
             return Value { graph: self, id };
         }
         let mut inner = self.inner.borrow_mut();
+        if let Some(known) = inner.graph.states().iter().find(|s| inner.sharing > 0 && s.name == name) {
+            let known = known.node;
+            let got = inner.graph.ty(known);
+            drop(inner);
+            if got == ty {
+                return Value { graph: self, id: Some(known) };
+            }
+            return self.refuse(format!("shared: `{name}` is {got} in its first use, {ty} here"));
+        }
         inner.graph.set_location(Some(location));
         let result = inner.graph.state(name, ty);
         if let Ok(node) = result {
@@ -246,32 +259,6 @@ impl Graph {
         }
     }
 
-    /// Runs `f` in a scope: parameters within are named `name/…`. Numbered when the name is used again in the same scope
-    /// (`block`, `block1`, …).
-    pub fn scope<T>(&self, name: &str, f: impl FnOnce() -> T) -> T {
-        self.push_scope(name, false);
-        let result = f();
-        self.pop_scope();
-        result
-    }
-
-    /// Leaves a scope.
-    pub(crate) fn pop_scope(&self) {
-        self.outermost().inner.borrow_mut().scope.pop();
-    }
-
-    /// Enters a scope; layers are numbered from 0.
-    pub(crate) fn push_scope(&self, name: &str, numbered: bool) -> String {
-        let mut inner = self.outermost().inner.borrow_mut();
-        let full = inner.scoped(name);
-        let count = inner.counts.entry(full.clone()).or_default();
-        let own = if *count > 0 || numbered { format!("{name}{count}") } else { name.to_owned() };
-        *count += 1;
-        let full = inner.scoped(&own);
-        inner.scope.push(own);
-        full
-    }
-
     /// Names a value as output.
     #[track_caller]
     pub fn output(&self, name: &str, value: Value<'_>) {
@@ -302,6 +289,22 @@ impl Graph {
         let result = self.inner.borrow_mut().graph.set_next(state, next);
         if let Err(error) = result {
             self.fail(BuildError::new(location, error.to_string()));
+        }
+    }
+
+    /// Says what a state is after the run, from what it would be by now: as it was, or after the changes said before.
+    #[track_caller]
+    pub(crate) fn advance<'g>(&'g self, state: Value<'g>, change: impl FnOnce(Value<'g>) -> Value<'g>) {
+        let said =
+            self.inner.borrow().graph.states().iter().find(|s| Some(s.node) == state.id).map(|s| s.next);
+        match said.flatten() {
+            None => self.set_next(state, change(state)),
+            Some(latest) => {
+                let next = change(Value { graph: self, id: Some(latest) });
+                if let (Some(state), Some(next)) = (state.id, next.id) {
+                    self.inner.borrow_mut().graph.replace_next(state, Some(next));
+                }
+            }
         }
     }
 
@@ -406,7 +409,7 @@ impl Graph {
         Some(id)
     }
 
-    fn outermost(&self) -> &Graph {
+    pub(crate) fn outermost(&self) -> &Graph {
         self.parent.as_ref().map_or(self, |p| p.outermost())
     }
 
@@ -441,7 +444,7 @@ impl Graph {
 }
 
 impl Inner {
-    fn scoped(&self, name: &str) -> String {
+    pub(crate) fn scoped(&self, name: &str) -> String {
         self.scope.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join("/")
     }
 }

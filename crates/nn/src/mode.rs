@@ -3,7 +3,7 @@
 use bespoke_graph::{Graph as Ir, NodeId, Op, op::Constant};
 use bespoke_tensor::{DType, Tensor};
 
-use crate::{Graph, Value};
+use crate::{BuildError, Graph, Value, live_part};
 
 /// The input that says it, until a step or a query is made of the graph.
 const NAME: &str = "training";
@@ -39,6 +39,43 @@ impl Graph {
         self.inner.borrow_mut().training = value.id;
         value
     }
+}
+
+impl Graph {
+    /// The graph that gives these values of a trained model: without what only training needs, such as labels, dropout and the
+    /// statistics of batches. No state changes.
+    ///
+    /// ```
+    /// use bespoke_nn::{F32, Graph};
+    ///
+    /// let g = Graph::new();
+    /// let logits = g.input("x", F32, [8, 4]).dropout(0.5).dense(3);
+    /// let query = g.query_graph(&[("logits", logits)])?;
+    /// assert!(!query.to_string().contains("random"));
+    /// # Ok::<(), bespoke_nn::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first mistake that was made in building the graph.
+    pub fn query_graph(&self, outputs: &[(&str, Value<'_>)]) -> Result<Ir, BuildError> {
+        let mut query = self.finish()?;
+        query.clear_outputs();
+        for (name, value) in outputs {
+            if let Some(id) = value.id {
+                query.set_output(name, id)?;
+            }
+        }
+        Ok(without_updates(query, self.inner.borrow().training))
+    }
+}
+
+/// The query of a graph with its outputs: resolved, without next states and what only they need.
+pub fn without_updates(mut graph: Ir, marker: Option<NodeId>) -> Ir {
+    let states: Vec<NodeId> = graph.states().iter().map(|s| s.node).collect();
+    for state in states {
+        graph.replace_next(state, None);
+    }
+    live_part(&resolve(&graph, marker, false))
 }
 
 /// The graph of a training step or of a query: what only the other needs is not used, and a state that only the other

@@ -66,8 +66,10 @@ impl<'g> Value<'g> {
         let batch_mean = self.mean_axes(&axes);
         let batch_variance = self.variance(&axes);
         let follow = |running: Value<'g>, batch: Value<'g>| {
-            let next = running * (1.0 - options.momentum) + batch.stop_gradient() * options.momentum;
-            g.set_next(running, training.select(next, running));
+            g.advance(running, |latest| {
+                let next = latest * (1.0 - options.momentum) + batch.stop_gradient() * options.momentum;
+                training.select(next, latest)
+            });
         };
         follow(mean, batch_mean);
         follow(variance, batch_variance * (count / (count - 1.0).max(1.0)));

@@ -13,6 +13,16 @@ pub trait Optimizer {
     fn rate_name(&self) -> &'static str;
 }
 
+impl Optimizer for Box<dyn Optimizer> {
+    fn update<'g>(&self, graph: &'g Graph, parameters: &[(Parameter, Value<'g>, Value<'g>)]) {
+        (**self).update(graph, parameters);
+    }
+
+    fn rate_name(&self) -> &'static str {
+        (**self).rate_name()
+    }
+}
+
 /// Gradient descent, with momentum (Sutskever et al. 2013, as PyTorch writes it), and weight decay:
 /// g ← ∇ + λw; v ← μv + g; w ← w − η·(g + μv with Nesterov's, else v).
 #[derive(Clone, Copy, Debug, PartialEq)]

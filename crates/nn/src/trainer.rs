@@ -3,7 +3,7 @@
 use std::panic::Location;
 
 use bespoke_compiler::{Config, compile};
-use bespoke_graph::{Graph as Ir, NodeId, Op};
+use bespoke_graph::{Graph as Ir, Op};
 use bespoke_tensor::{Tensor, Type};
 
 use crate::{BuildError, Graph, Optimizer, Summary, TrainError, Training, Value, live_part, mode, optimizer};
@@ -73,14 +73,9 @@ impl<'g> Trainer<'g> {
         let marker = self.loss.graph.inner.borrow().training;
         let mut query = self.loss.graph.finish()?;
         self.name_outputs(&mut query, true)?;
-        let states: Vec<NodeId> = query.states().iter().map(|s| s.node).collect();
-        for state in states {
-            query.replace_next(state, None);
-        }
         let mut step = self.updated()?.finish()?;
         self.name_outputs(&mut step, false)?;
-        let (step, query) = (mode::resolve(&step, marker, true), mode::resolve(&query, marker, false));
-        Ok((live_part(&step), live_part(&query)))
+        Ok((live_part(&mode::resolve(&step, marker, true)), mode::without_updates(query, marker)))
     }
 
     /// A copy of the model with the update appended: the caller's graph stays the model.

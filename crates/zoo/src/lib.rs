@@ -5,8 +5,50 @@ mod linear;
 mod mlp;
 
 use bespoke_graph::{Graph as Ir, NodeId};
-use bespoke_nn::{Graph, Sgd, TrainError, Trainer, Value};
+use bespoke_nn::{Graph, Optimizer, TrainError, Trainer, Value};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
+
+/// How large a model is, and what it is for. What a number means for an architecture that has no images is said where it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Rows in a batch.
+    pub batch: usize,
+    /// The height and width of images; the length of sequences.
+    pub size: usize,
+    /// The channels of images; the features of other examples.
+    pub channels: usize,
+    /// Classes to tell apart; the words of a vocabulary.
+    pub classes: usize,
+    /// A factor of the number of features of each layer but the last; 1 as published.
+    pub width: f64,
+}
+
+impl Options {
+    /// A number of features, times the width: at least 1, and a multiple of 4 where the number is one.
+    pub fn features(&self, published: usize) -> usize {
+        let scaled = published as f64 * self.width;
+        let unit = if published.is_multiple_of(4) { 4.0 } else { 1.0 };
+        ((scaled / unit).round() * unit).max(unit) as usize
+    }
+}
+
+/// What a model learns from: the names and shapes of its inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Classes of images: `image` f32 `[batch,channels,size,size]`, or `[batch,size]` of pixels in a row, and `label`
+    /// i32 `[batch]`.
+    Images,
+    /// Images again from themselves: `image` alone.
+    Reconstruction,
+    /// The next of a row of tokens: `tokens` and `targets`, i32 `[batch,size]`.
+    Text,
+    /// Classes of sequences: `sequence` f32 `[batch,size,channels]` and `label` i32 `[batch]`.
+    Sequences,
+    /// Sentences from sentences: `source` and `target`, i32 `[batch,size]`, 0 behind their ends.
+    Translation,
+    /// Inputs of its own, which its documentation says.
+    Other,
+}
 
 /// An architecture that can be built for any batch.
 #[derive(Clone, Copy)]
@@ -15,10 +57,12 @@ pub struct Architecture {
     pub name: &'static str,
     /// What it is, in a line.
     pub about: &'static str,
-    /// The usual batch.
-    pub batch: usize,
-    build: for<'g> fn(&'g Graph, usize) -> Parts<'g>,
-    optimizer: fn() -> Sgd,
+    /// What it learns from.
+    pub task: Task,
+    /// The sizes that it was published with.
+    pub defaults: Options,
+    build: for<'g> fn(&'g Graph, &Options) -> Parts<'g>,
+    optimizer: fn() -> Box<dyn Optimizer>,
 }
 
 /// The values of a model that others need.
@@ -29,6 +73,27 @@ pub struct Parts<'g> {
     pub loss: Value<'g>,
     /// What else to report, by name.
     pub metrics: Vec<(&'static str, Value<'g>)>,
+    /// Who learns in alternation, if not all parameters minimise the one loss: the prefix of its parameters and its loss.
+    pub players: Vec<(&'static str, Value<'g>)>,
+}
+
+impl<'g> Parts<'g> {
+    /// Of a model that is trained on a loss.
+    pub fn new(output: Value<'g>, loss: Value<'g>) -> Parts<'g> {
+        Parts { output, loss, metrics: vec![], players: vec![] }
+    }
+
+    /// Of a model that gives logits for the classes of labels, under their cross-entropy.
+    pub fn classifier(logits: Value<'g>, labels: Value<'g>) -> Parts<'g> {
+        let loss = logits.cross_entropy(labels).mean();
+        Parts::new(logits, loss).metric("accuracy", logits.accuracy(labels))
+    }
+
+    /// Reports something else too.
+    pub fn metric(mut self, name: &'static str, value: Value<'g>) -> Parts<'g> {
+        self.metrics.push((name, value));
+        self
+    }
 }
 
 /// A model's graphs for one batch.
@@ -52,7 +117,7 @@ pub struct Model {
 }
 
 /// All architectures.
-pub const ARCHITECTURES: &[Architecture] = &[linear::LINEAR, mlp::MLP, lenet::LENET];
+pub const ARCHITECTURES: &[Architecture] = &[linear::LINEAR, mlp::MLP, lenet::LENET5];
 
 /// The architecture of this name.
 pub fn find(name: &str) -> Option<&'static Architecture> {
@@ -60,23 +125,35 @@ pub fn find(name: &str) -> Option<&'static Architecture> {
 }
 
 impl Architecture {
-    /// Builds the model in a graph: its inputs, parameters and loss.
-    pub fn build<'g>(&self, graph: &'g Graph, batch: usize) -> Parts<'g> {
-        (self.build)(graph, batch)
+    /// Builds the model in a graph: its inputs, parameters and loss. Sizes that it cannot have are a mistake of the graph.
+    pub fn build<'g>(&self, graph: &'g Graph, options: &Options) -> Parts<'g> {
+        (self.build)(graph, options)
     }
 
-    /// The model's graphs for a batch.
+    /// The optimiser that it is usually trained with.
+    pub fn optimizer(&self) -> Box<dyn Optimizer> {
+        (self.optimizer)()
+    }
+
+    /// The model's graphs in its usual sizes, for a batch.
     ///
     /// # Errors
     /// [`TrainError::Build`] if there is none for this batch.
     pub fn model(&self, batch: usize) -> Result<Model, TrainError> {
+        self.model_with(&Options { batch, ..self.defaults })
+    }
+
+    /// The model's graphs.
+    ///
+    /// # Errors
+    /// [`TrainError::Build`] if there is none of these sizes.
+    pub fn model_with(&self, options: &Options) -> Result<Model, TrainError> {
         let graph = Graph::new();
-        let parts = self.build(&graph, batch);
+        let parts = self.build(&graph, options);
         let forward = with_outputs(&graph.finish()?, &[("output", parts.output), ("loss", parts.loss)]);
-        // The loss and its labels vanish.
-        let query = bespoke_nn::live_part(&with_outputs(&forward, &[("output", parts.output)]));
+        let query = graph.query_graph(&[("output", parts.output)])?;
         let mut backward = forward.clone();
-        let parameters = graph.parameters();
+        let parameters = graph.parameters().into_iter().filter(|p| p.trainable).collect::<Vec<_>>();
         let wrt: Vec<NodeId> = parameters.iter().map(|p| p.node).collect();
         if let Some(loss) = parts.loss.node() {
             let gradients = bespoke_autodiff::grad(&mut backward, loss, &wrt)?;
@@ -85,13 +162,22 @@ impl Architecture {
             }
         }
         let summary = bespoke_nn::Summary::of(&graph);
-        let mut trainer = Trainer::new(parts.loss, (self.optimizer)());
+        let mut trainer = Trainer::new(parts.loss, self.optimizer());
         for (name, value) in &parts.metrics {
             trainer = trainer.metric(name, *value);
         }
         let (training, _) = trainer.graphs()?;
         let start = trainer.start_values()?;
-        Ok(Model { name: self.name, batch, query, forward, backward, training, start, summary })
+        Ok(Model {
+            name: self.name,
+            batch: options.batch,
+            query,
+            forward,
+            backward,
+            training,
+            start,
+            summary,
+        })
     }
 }
 

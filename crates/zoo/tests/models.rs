@@ -67,7 +67,7 @@ fn the_linear_unit_takes_the_delta_rules_steps() {
 #[test]
 fn sizes_are_those_of_the_names_and_any_batch_is_answered() {
     assert_eq!(find("mlp").unwrap().model(1).unwrap().summary.parameters, 535_818);
-    assert_eq!(find("lenet").unwrap().model(1).unwrap().summary.parameters, 61_706);
+    assert_eq!(find("lenet5").unwrap().model(1).unwrap().summary.parameters, 61_706);
     assert!(find("no-such-model").is_none());
     for architecture in ARCHITECTURES {
         assert!(architecture.model(0).is_ok());
