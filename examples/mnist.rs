@@ -38,15 +38,16 @@ fn main() -> Result<(), Error> {
     g.output("class", network(image).argmax(-1));
     let mut query = g.compile()?;
     query.load(&path)?;
-    let outputs = query.run(&[("image", &digits.test.inputs)])?;
+    let [images, labels] = ["image", "label"].map(|name| digits.test.field(name).expect("a field of MNIST"));
+    let outputs = query.run(&[("image", &images.reshape([count, 784])?)])?;
     let classes = outputs.get("class").expect("named above").view::<i32>()?;
-    let labels = digits.test.labels.view::<i32>()?;
+    let labels = labels.view::<i32>()?;
     let right = classes.iter().zip(labels).filter(|(class, label)| class == label).count();
     let accuracy = right as f64 / count as f64;
     let before = measured.metric("accuracy").unwrap_or_default();
     assert!((accuracy - before).abs() < 1e-9, "{accuracy} after loading, {before} before saving");
 
-    show(digits.test.inputs.view::<f32>()?, &classes[..5]);
+    show(images.view::<f32>()?, &classes[..5]);
     println!("held-out accuracy: {:.2} %", 100.0 * accuracy);
     Ok(())
 }

@@ -55,7 +55,7 @@ pub use bespoke_nn::TrainError as Error;
 /// What most programs use.
 pub mod prelude {
     pub use bespoke_compiler::{Config, compile};
-    pub use bespoke_data as data;
+    pub use bespoke_data::{self as data, Dataset};
     pub use bespoke_nn::{
         Adam, AdamW, Attention, Bool, Branches, Conv, DType, Epochs, F32, F64, Graph, History, I32, I64,
         Init, Module, MultiHead, Norm, Optimizer, Padding, Pairs, Pool, Query, Recurrent, Residual,

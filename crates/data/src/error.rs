@@ -15,18 +15,18 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A stream does not hold an IDX array.
+    /// A stream does not hold what it should.
     #[error("{0}")]
     Stream(String),
     /// A label is not a class.
-    #[error("{name}: label {value} at index {index}; expected labels from 0 to {}", classes.saturating_sub(1))]
+    #[error("{name}: label {value} at index {index}; {}", expected_labels(*classes))]
     Label {
         /// The data set.
         name: String,
         /// Which label.
         index: usize,
         /// The label.
-        value: i32,
+        value: i64,
         /// The number of classes.
         classes: usize,
     },
@@ -40,12 +40,19 @@ pub enum DataError {
         /// What it is.
         got: String,
     },
-    /// Batches of no examples.
-    #[error("a batch size of 0; expected at least 1")]
-    BatchSize,
+    /// The fields of a data set are not those that are needed.
+    #[error("{name}: {reason}")]
+    Fields {
+        /// The data set.
+        name: String,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A row that does not exist was asked for.
-    #[error("row {index}; expected one of {rows} rows")]
+    #[error("{name}: row {index}; expected one of {rows} rows")]
     Row {
+        /// The data set.
+        name: String,
         /// The row.
         index: usize,
         /// The number of rows there are.
@@ -60,5 +67,12 @@ impl DataError {
     /// A file error at `path`; `reason` is anything that says what is wrong with it.
     pub(crate) fn file(path: &Path, reason: impl std::fmt::Display) -> DataError {
         DataError::File { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+fn expected_labels(classes: usize) -> String {
+    match classes {
+        0 => "there are no classes".to_owned(),
+        _ => format!("expected labels from 0 to {}", classes - 1),
     }
 }

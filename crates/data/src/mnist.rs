@@ -4,19 +4,20 @@ use std::path::{Path, PathBuf};
 
 use bespoke_tensor::{DType, Tensor, Type};
 
-use crate::{DataError, Dataset, Split, idx};
+use crate::{DataError, Split, TensorDataset, idx};
 
 /// The number of classes.
 pub const CLASSES: usize = 10;
 
 /// The bundled digits: 10,000 training and 2,000 test images of MNIST, as many of each class, in a fixed random order.
-/// Inputs are `f32[n,784]` in `[0, 1]`. Each call decompresses them anew.
+/// Fields: `image`, `f32[28,28]` in `[0, 1]`, and `label`, a class in `i32`. Each call decompresses them anew.
 ///
 /// ```
-/// let digits = bespoke_data::mnist_bundled();
-/// assert_eq!((digits.train.len(), digits.test.len(), digits.train.classes), (10_000, 2_000, 10));
-/// assert_eq!(digits.test.images()?.ty().to_string(), "f32[2000,28,28]");
-/// # Ok::<(), bespoke_data::DataError>(())
+/// use bespoke_data::{Dataset, mnist_bundled};
+///
+/// let digits = mnist_bundled();
+/// assert_eq!((digits.train.len(), digits.test.len(), digits.train.classes()), (10_000, 2_000, Some(10)));
+/// assert_eq!(digits.test.field("image").unwrap().ty().to_string(), "f32[2000,28,28]");
 /// ```
 pub fn bundled() -> Split {
     macro_rules! part {
@@ -32,14 +33,16 @@ pub fn bundled() -> Split {
 
 /// Reads the four files of MNIST (or a set in its format with ten classes) from a directory: `train-images-idx3-ubyte`,
 /// `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, each plain or with `.gz`; a dot
-/// before `idx` will do. Images `u8[n,h,w]` become inputs `f32[n,h·w]` in `[0, 1]`.
+/// before `idx` will do. Fields: `image`, `f32[h,w]` in `[0, 1]`, and `label`, a class in `i32`.
 ///
 /// # Errors
 /// [`DataError::File`] if a file is missing, broken (see [`idx::read`]), not of images or labels, has a label outside
 /// `0..10`, or the numbers of images and labels differ.
 ///
 /// ```no_run
-/// let digits = bespoke_data::mnist::from_directory("mnist")?;
+/// use bespoke_data::{Dataset, mnist};
+///
+/// let digits = mnist::from_directory("mnist")?;
 /// assert_eq!(digits.train.len(), 60_000);
 /// # Ok::<(), bespoke_data::DataError>(())
 /// ```
@@ -57,10 +60,8 @@ pub fn from_directory(path: impl AsRef<Path>) -> Result<Split, DataError> {
                 format!("expected {n} labels, one for each image of {}, got {m}", images_path.display());
             return Err(DataError::file(&labels_path, reason));
         }
-        dataset(&labels_path.display().to_string(), &images, &labels).map(|mut dataset| {
-            dataset.name = directory.join(prefix).display().to_string();
-            dataset
-        })
+        let dataset = dataset(&labels_path.display().to_string(), &images, &labels)?;
+        Ok(dataset.named(directory.join(prefix).display().to_string()))
     };
     Ok(Split { train: part("train")?, test: part("t10k")? })
 }
@@ -94,14 +95,14 @@ fn expect(tensor: &Tensor, rank: usize) -> Result<(), DataError> {
 }
 
 /// Images `u8[n,h,w]` and labels `u8[n]` as a data set.
-fn dataset(name: &str, images: &Tensor, labels: &Tensor) -> Result<Dataset, DataError> {
-    let (shape, pixels) = (images.shape(), images.view::<u8>()?);
-    let mut inputs = Tensor::zeros(Type::new(DType::F32, [shape[0], shape[1] * shape[2]]));
-    for (input, &pixel) in inputs.view_mut::<f32>()?.iter_mut().zip(pixels) {
-        *input = f32::from(pixel) / 255.0;
+fn dataset(name: &str, images: &Tensor, labels: &Tensor) -> Result<TensorDataset, DataError> {
+    let mut image = Tensor::zeros(Type { dtype: DType::F32, ..images.ty() });
+    for (to, &pixel) in image.view_mut::<f32>()?.iter_mut().zip(images.view::<u8>()?) {
+        *to = f32::from(pixel) / 255.0;
     }
     let classes = labels.view::<u8>()?.iter().map(|&label| i32::from(label)).collect();
-    Dataset::new(name, inputs, Tensor::from_vec([labels.elements()], classes)?, CLASSES)
+    let label = Tensor::from_vec([labels.elements()], classes)?;
+    TensorDataset::new(name, [("image", image), ("label", label)])?.with_classes(CLASSES)
 }
 
 #[cfg(test)]
@@ -109,6 +110,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::Dataset;
 
     fn idx_bytes(dims: &[u32], body: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0, 0, 8, dims.len() as u8];
@@ -143,24 +145,24 @@ mod tests {
     fn the_bundled_digits_are_whole_and_stratified() {
         let digits = bundled();
         for (part, n) in [(&digits.train, 10_000), (&digits.test, 2_000)] {
-            assert_eq!(part.inputs.ty(), Type::new(DType::F32, [n, 784]), "{}", part.name);
-            assert_eq!(part.labels.ty(), Type::new(DType::I32, [n]), "{}", part.name);
-            assert_eq!(part.images().unwrap().ty(), Type::new(DType::F32, [n, 28, 28]), "{}", part.name);
-            assert_eq!(part.class_counts().unwrap(), [n / 10; 10], "{}", part.name);
-            let pixels = part.inputs.view::<f32>().unwrap();
+            let (image, label) = (part.field("image").unwrap(), part.field("label").unwrap());
+            assert_eq!(image.ty(), Type::new(DType::F32, [n, 28, 28]), "{}", part.name());
+            assert_eq!(label.ty(), Type::new(DType::I32, [n]), "{}", part.name());
+            assert_eq!(part.class_counts().unwrap(), [n / 10; 10], "{}", part.name());
+            let pixels = image.view::<f32>().unwrap();
             let (low, high) = pixels.iter().fold((f32::MAX, f32::MIN), |(l, h), &p| (l.min(p), h.max(p)));
-            assert_eq!((low, high), (0.0, 1.0), "{}", part.name);
+            assert_eq!((low, high), (0.0, 1.0), "{}", part.name());
             assert!(
                 pixels.chunks(784).all(|image| image.iter().sum::<f32>() > 5.0),
                 "{}: an empty image",
-                part.name
+                part.name()
             );
-            let labels = part.labels.view::<i32>().unwrap();
+            let labels = label.view::<i32>().unwrap();
             let first: std::collections::HashSet<_> = labels[..100].iter().collect();
-            assert_eq!(first.len(), 10, "{}: the order is not random", part.name);
+            assert_eq!(first.len(), 10, "{}: the order is not random", part.name());
         }
-        let means = |d: &Dataset| d.inputs.view::<f32>().unwrap().iter().map(|&p| f64::from(p)).sum::<f64>();
-        let mean = means(&digits.train) / 7_840_000.0;
+        let pixels = digits.train.field("image").unwrap().view::<f32>().unwrap();
+        let mean = pixels.iter().map(|&p| f64::from(p)).sum::<f64>() / 7_840_000.0;
         assert!((mean - 0.1307).abs() < 0.005, "mean pixel {mean}; MNIST's is 0.1307");
     }
 
@@ -169,9 +171,9 @@ mod tests {
         let (directory, _) = small();
         let split = from_directory(directory.path()).unwrap();
         let expected = [0u8, 51, 102, 153, 204, 255, 0, 0, 0, 0, 0, 255].map(|p| f32::from(p) / 255.0);
-        assert_eq!(split.train.inputs, Tensor::from_slice([3, 4], &expected).unwrap());
-        assert_eq!(split.train.labels, Tensor::from_vec([3], vec![7, 0, 9]).unwrap());
-        assert_eq!((split.test.len(), split.test.classes), (2, 10));
+        assert_eq!(split.train.field("image"), Some(&Tensor::from_slice([3, 2, 2], &expected).unwrap()));
+        assert_eq!(split.train.field("label"), Some(&Tensor::from_vec([3], vec![7, 0, 9]).unwrap()));
+        assert_eq!((split.test.len(), split.test.classes()), (2, Some(10)));
     }
 
     #[test]

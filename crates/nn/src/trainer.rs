@@ -19,8 +19,8 @@ pub struct Trainer<'g> {
 }
 
 impl<'g> Trainer<'g> {
-    /// Trains the parameters of a scalar loss's graph. For [`Training::fit`] the graph has two inputs: a batch of
-    /// examples, then its labels; or examples alone.
+    /// Trains the parameters of a scalar loss's graph. For [`Training::fit`] the graph's inputs are batches of
+    /// fields of a [`Dataset`](bespoke_data::Dataset): those of their names, or if there are not all, those in order.
     #[track_caller]
     pub fn new(loss: Value<'g>, optimizer: impl Optimizer + 'static) -> Trainer<'g> {
         Trainer {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use bespoke_data::{Dataset, batches};
+use bespoke_data::{Dataset, permutation};
 use bespoke_runtime::Executable;
-use bespoke_tensor::{DType, Tensor, Type};
+use bespoke_tensor::{Tensor, Type};
 
 use crate::{
     Summary, TrainError, checkpoint,
@@ -89,16 +89,16 @@ impl Training {
     /// then the parameters are those from before the epoch.
     pub fn fit(
         &mut self,
-        train: &Dataset,
-        held_out: &Dataset,
+        train: &dyn Dataset,
+        held_out: &dyn Dataset,
         epochs: Epochs,
     ) -> Result<History, TrainError> {
-        let batch = self.check(train)?;
-        self.check(held_out)?;
+        let batch = Feed::new(&self.inputs, &self.classes, train)?.batch();
+        Feed::new(&self.inputs, &self.classes, held_out)?;
         if train.len() < batch {
             return Err(TrainError::Data(format!(
                 "{}: {} rows do not fill a batch of {batch}",
-                train.name,
+                train.name(),
                 train.len()
             )));
         }
@@ -131,16 +131,16 @@ impl Training {
 
     fn epoch(
         &mut self,
-        train: &Dataset,
+        train: &dyn Dataset,
         batch: usize,
         epoch: usize,
         progress: &Progress,
     ) -> Result<Measured, TrainError> {
-        let mut order = batches(train, batch, Some(self.seed), self.epoch as u64)?.drop_last();
-        let mut feed = Feed::new(&self.inputs);
+        let order = permutation(train.len(), self.seed, self.epoch as u64);
+        let mut feed = Feed::new(&self.inputs, &self.classes, train)?;
         let mut sums = Sums::default();
-        while let Some(rows) = order.next_rows() {
-            let outputs = self.step.run(&feed.fill(train, rows)?)?;
+        for rows in order.chunks_exact(batch) {
+            let outputs = self.step.run(&feed.fill(rows)?)?;
             let loss = sums.add(&outputs, batch, batch);
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { loss, step: sums.batches, epoch });
@@ -158,60 +158,22 @@ impl Training {
     ///
     /// # Errors
     /// [`TrainError::Data`] if the data do not fit the model.
-    pub fn evaluate(&mut self, data: &Dataset) -> Result<Measured, TrainError> {
-        let batch = self.check(data)?;
+    pub fn evaluate(&mut self, data: &dyn Dataset) -> Result<Measured, TrainError> {
+        let mut feed = Feed::new(&self.inputs, &self.classes, data)?;
+        let batch = feed.batch();
         let names: Vec<String> = self.query.states().map(|s| s.0.to_owned()).collect();
         for name in names {
             let value = self.step.state(&name).expect("the step has every state of the query");
             self.query.set_state(&name, &value)?;
         }
-        let mut feed = Feed::new(&self.inputs);
         let mut sums = Sums::default();
         for start in (0..data.len()).step_by(batch) {
             // A last batch that is not full is filled from the start, with rows that are not counted again.
             let rows: Vec<usize> = (start..start + batch).map(|row| row % data.len()).collect();
-            let outputs = self.query.run(&feed.fill(data, &rows)?)?;
+            let outputs = self.query.run(&feed.fill(&rows)?)?;
             sums.add(&outputs, batch.min(data.len() - start), batch);
         }
         Ok(sums.measured())
-    }
-
-    /// Does the data set fit the model's inputs? Gives the batch.
-    fn check(&self, data: &Dataset) -> Result<usize, TrainError> {
-        let wrong = |message: String| Err(TrainError::Data(message));
-        let (name, x) = match &self.inputs[..] {
-            [x] | [x, _] => x,
-            inputs => {
-                let count = inputs.len();
-                return wrong(format!(
-                    "the model has {count} inputs, expected two: examples and labels; or one"
-                ));
-            }
-        };
-        data.class_counts()?; // checks the parts against each other
-        let given = data.inputs.ty();
-        if x.rank() == 0 || x.shape[0] == 0 || given.dtype != x.dtype || given.shape[1..] != x.shape[1..] {
-            return wrong(format!("input `{name}` is a batch {x}, {} are {given}", data.name));
-        }
-        let batch = x.shape[0];
-        if data.is_empty() {
-            return wrong(format!("{}: there are no rows", data.name));
-        }
-        let Some((name, y)) = self.inputs.get(1) else { return Ok(batch) };
-        if y.shape[..] != [batch] || y.dtype == DType::Bool {
-            return wrong(format!("input `{name}`: expected labels i32[{batch}], the model has {y}"));
-        }
-        for (_, extent) in self.classes.iter().filter(|c| c.0 == *name) {
-            let labels = data.labels.view::<i32>()?;
-            if let Some(index) =
-                labels.iter().position(|&l| usize::try_from(l).map_or(true, |l| l >= *extent))
-            {
-                let (value, last) = (labels[index], extent - 1);
-                let what = format!("{}: label {value} at index {index}", data.name);
-                return wrong(format!("{what}; the model expects labels from 0 to {last}"));
-            }
-        }
-        Ok(batch)
     }
 
     fn states(&self) -> Vec<(String, Tensor)> {

@@ -1,6 +1,6 @@
 //! Nets of layers learn.
 
-use bespoke_data::Dataset;
+use bespoke_data::TensorDataset;
 use bespoke_nn::{Adam, Attention, Conv, Epochs, F32, Graph, I32, Pool, Recurrent, Trainer, Value};
 use bespoke_tensor::{Scalar, Tensor, Type};
 
@@ -22,7 +22,7 @@ fn accuracy<const N: usize>(
     let inputs =
         Tensor::from_fn(ty(EXAMPLES), |i| Scalar::F64(element(label(i / size), i % size) + 0.5 * number(i)));
     let labels = Tensor::from_fn(Type::new(I32, [EXAMPLES]), |i| Scalar::I64(label(i) as i64));
-    let data = Dataset::new("rows", inputs, labels, 2).unwrap();
+    let data = TensorDataset::new("rows", [("x", inputs), ("label", labels)]).unwrap();
     let g = Graph::new();
     let (x, y) = (g.input("x", F32, ty(16).shape), g.input("y", I32, [16]));
     let logits = net(x);

@@ -1,13 +1,13 @@
 //! Models as users write them: right results, and clear errors for every mistake.
 
 use bespoke_compiler::{Config, compile};
-use bespoke_data::Dataset;
+use bespoke_data::TensorDataset;
 use bespoke_graph::{EvalError, Values, eval};
-use bespoke_nn::{Epochs, F32, F64, Graph, I32, Init, Sgd, TrainError, Trainer, Training, Value};
+use bespoke_nn::{Epochs, F32, F64, Graph, I32, I64, Init, Sgd, TrainError, Trainer, Training, U8, Value};
 use bespoke_tensor::{Scalar, Tensor, Type};
 
 /// Points on two rings: class 0 inside, class 1 outside.
-fn rings(n: usize) -> Dataset {
+fn rings(n: usize) -> TensorDataset {
     let at = |i: usize| {
         let (angle, radius) = (i as f64 * 2.399, if i.is_multiple_of(2) { 0.5 } else { 1.5 });
         (radius * angle.cos(), radius * angle.sin())
@@ -16,7 +16,7 @@ fn rings(n: usize) -> Dataset {
         Scalar::F64(if i.is_multiple_of(2) { at(i / 2).0 } else { at(i / 2).1 })
     });
     let y = Tensor::from_fn(Type::new(I32, [n]), |i| Scalar::I64((i % 2) as i64));
-    Dataset::new("rings", x, y, 2).unwrap()
+    TensorDataset::new("rings", [("x", x), ("y", y)]).unwrap()
 }
 
 fn network(g: &Graph, batch: usize) -> (Value<'_>, Value<'_>) {
@@ -96,18 +96,70 @@ fn a_loss_that_is_no_number_stops_training_and_keeps_the_parameters() {
 #[test]
 fn data_that_do_not_fit_are_refused() {
     let mut t = training(1, 0.1);
-    let wide =
-        Dataset::new("wide", Tensor::zeros(Type::new(F32, [32, 3])), Tensor::zeros(Type::new(I32, [32])), 2)
-            .unwrap();
-    let error = t.fit(&wide, &wide, Epochs(1)).unwrap_err().to_string();
-    assert_eq!(error, "input `x` is a batch f32[16,2], wide are f32[32,3]");
-    let labels = Tensor::full([32], 7i32);
-    let foreign = Dataset::new("foreign", Tensor::zeros(Type::new(F32, [32, 2])), labels, 10).unwrap();
-    let error = t.fit(&foreign, &foreign, Epochs(1)).unwrap_err().to_string();
-    assert_eq!(error, "foreign: label 7 at index 0; the model expects labels from 0 to 1");
+    let before = t.parameters();
+    let data = |fields: &[(&str, Tensor)]| TensorDataset::new("data", fields.to_vec()).unwrap();
+    let x = Tensor::zeros(Type::new(F32, [32, 2]));
+    let labels = |at: usize, value: i64| {
+        Tensor::from_fn(Type::new(I64, [32]), |i| Scalar::I64(if i == at { value } else { 1 }))
+    };
+    for (data, expected) in [
+        (
+            data(&[("x", Tensor::zeros(Type::new(F32, [32, 3]))), ("y", labels(0, 0))]),
+            "input `x` is a batch f32[16,2]; field `x` of data is f32[3]",
+        ),
+        (
+            data(&[("x", labels(0, 0)), ("y", x.clone())]),
+            "input `x` is a batch f32[16,2]; field `x` of data is i64[]",
+        ),
+        (
+            data(&[("first", x.clone()), ("second", x.clone())]),
+            "input `y` is a batch i32[16]; field `second` of data is f32[2]",
+        ),
+        (data(&[("x", x.clone())]), "the model has the inputs `x`, `y`; the fields of data are `x`"),
+        (
+            data(&[("x", x.clone()), ("y", labels(21, 7))]),
+            "data: y 7 at index 21; the model expects values from 0 to 1",
+        ),
+        (
+            data(&[("x", x.clone()), ("y", labels(21, -1))]),
+            "data: y -1 at index 21; the model expects values from 0 to 1",
+        ),
+    ] {
+        let error = t.fit(&data, &data, Epochs(1)).unwrap_err().to_string();
+        assert_eq!((error.as_str(), t.parameters()), (expected, before.clone()));
+    }
     let few = rings(5);
     let error = t.fit(&few, &few, Epochs(1)).unwrap_err().to_string();
     assert_eq!(error, "rings: 5 rows do not fill a batch of 16");
+}
+
+#[test]
+fn fields_are_taken_by_name_then_in_order_whatever_their_shape_and_integers() {
+    let (x, y) = (
+        Tensor::from_fn(Type::new(U8, [32, 1, 2]), |i| Scalar::I64(i as i64 % 5)),
+        Tensor::zeros(Type::new(U8, [32])),
+    );
+    let data = |fields: &[(&str, &Tensor)]| {
+        TensorDataset::new("data", fields.iter().map(|&(name, t)| (name, t.clone()))).unwrap()
+    };
+    let mut t = training(1, 0.1);
+    let floats = Tensor::from_fn(Type::new(F32, [32, 2]), |i| x.get(i));
+    let labels = Tensor::zeros(Type::new(I32, [32]));
+    let expected = t.evaluate(&data(&[("x", &floats), ("y", &labels)])).unwrap();
+    for fields in
+        [&[("y", &y), ("z", &x), ("x", &x)][..], &[("x", &x), ("label", &y)], &[("a", &floats), ("b", &y)]]
+    {
+        assert_eq!(t.evaluate(&data(fields)).unwrap(), expected);
+    }
+    // What does not fit the model's integers is told, not wrapped.
+    let g = Graph::new();
+    let (x, y) = (g.input("x", F32, [4, 1]), g.input("y", U8, [4, 1]));
+    let mut t = Trainer::new((x.dense_with(1, Init::HeNormal, true) * y.convert(F32)).mean(), Sgd::new(0.1))
+        .compile()
+        .unwrap();
+    let (x, y) = (Tensor::zeros(Type::new(F32, [4])), Tensor::from_slice([4], &[0, 255, 256, 1]).unwrap());
+    let error = t.evaluate(&data(&[("x", &x), ("y", &y)])).unwrap_err().to_string();
+    assert_eq!(error, "data: y 256 at index 2; the model expects u8");
 }
 
 #[test]
