@@ -6,12 +6,12 @@ use bespoke_compiler::{Config, compile};
 use bespoke_graph::{Graph as Ir, Op};
 use bespoke_tensor::{Tensor, Type};
 
-use crate::{BuildError, Graph, Optimizer, Summary, TrainError, Training, Value, live_part, mode, optimizer};
+use crate::{BuildError, Graph, Summary, TrainError, Training, Update, Value, live_part, mode, update};
 
 /// A model with loss, optimiser and metrics, before it is compiled.
 pub struct Trainer<'g> {
     loss: Value<'g>,
-    optimizer: Box<dyn Optimizer>,
+    update: Update,
     metrics: Vec<(String, Value<'g>)>,
     location: &'static Location<'static>,
     config: Config,
@@ -22,10 +22,10 @@ impl<'g> Trainer<'g> {
     /// Trains the parameters of a scalar loss's graph. For [`Training::fit`] the graph's inputs are batches of
     /// fields of a [`Dataset`](bespoke_data::Dataset): those of their names, or if there are not all, those in order.
     #[track_caller]
-    pub fn new(loss: Value<'g>, optimizer: impl Optimizer + 'static) -> Trainer<'g> {
+    pub fn new(loss: Value<'g>, update: impl Into<Update>) -> Trainer<'g> {
         Trainer {
             loss,
-            optimizer: Box::new(optimizer),
+            update: update.into(),
             metrics: vec![],
             location: Location::caller(),
             config: Config::default(),
@@ -84,7 +84,7 @@ impl<'g> Trainer<'g> {
         model.finish()?;
         let copy = Graph::from_inner(model.inner.borrow().clone());
         copy.inner.borrow_mut().scope.clear();
-        let appended = optimizer::append(&copy, Value { graph: &copy, id: self.loss.id }, &*self.optimizer);
+        let appended = update::append(&copy, Value { graph: &copy, id: self.loss.id }, &self.update);
         appended.map_err(|error| BuildError { location: Some(self.location), ..error })?;
         Ok(copy)
     }
@@ -135,7 +135,7 @@ impl<'g> Trainer<'g> {
             parameters: parameters.collect(),
             inputs: step.inputs().map(|(n, id)| (n.to_owned(), step.ty(id))).collect(),
             classes: index_extents(&step),
-            rate: self.optimizer.rate_name(),
+            rate: self.update.rate_name(),
             seed: self.seed,
             epoch: 0,
         };

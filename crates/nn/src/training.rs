@@ -56,7 +56,7 @@ pub struct Training {
     pub(crate) inputs: Vec<(String, Type)>,
     /// For each input that is used as index, how many positions it may point to.
     pub(crate) classes: Vec<(String, usize)>,
-    pub(crate) rate: &'static str,
+    pub(crate) rate: String,
     pub(crate) seed: u64,
     /// Epochs done in all calls of `fit`, so that each has an order of its own.
     pub(crate) epoch: usize,
@@ -78,7 +78,7 @@ impl Training {
     /// # Errors
     /// Never, for the optimisers of this crate.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), TrainError> {
-        Ok(self.step.set_state(self.rate, &optimizer::rate_value(rate))?)
+        Ok(self.step.set_state(&self.rate, &optimizer::rate_value(rate))?)
     }
 
     /// Trains, and measures on held-out data after each epoch. Shows progress: a bar on a terminal, else a line an epoch.

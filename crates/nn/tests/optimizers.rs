@@ -28,7 +28,7 @@ fn steps_are_pytorchs() {
         let w = g.parameter("w", F64, [3], Init::Constant(0.0));
         let x = g.tensor(&Tensor::from_vec([3], vec![1.0, 2.0, -0.5]).unwrap());
         let e = (w * x).sum() - 1.5;
-        let trainer = Trainer::new(e * e * 0.5, Boxed(optimizer(&name)));
+        let trainer = Trainer::new(e * e * 0.5, optimizer(&name));
         let (step, _) = trainer.graphs().unwrap();
         let mut program = compile(&step, &Config::default(), &mut |_| ()).unwrap();
         for (state, value) in trainer.start_values().unwrap() {
@@ -47,21 +47,4 @@ fn steps_are_pytorchs() {
         cases += 1;
     }
     assert_eq!(cases, 8);
-}
-
-/// `Trainer` takes an optimiser by value.
-struct Boxed(Box<dyn Optimizer>);
-
-impl Optimizer for Boxed {
-    fn update<'g>(
-        &self,
-        graph: &'g Graph,
-        parameters: &[(bespoke_nn::Parameter, bespoke_nn::Value<'g>, bespoke_nn::Value<'g>)],
-    ) {
-        self.0.update(graph, parameters);
-    }
-
-    fn rate_name(&self) -> &'static str {
-        self.0.rate_name()
-    }
 }
