@@ -57,9 +57,10 @@ pub mod prelude {
     pub use bespoke_compiler::{Config, compile};
     pub use bespoke_data::{self as data, Dataset};
     pub use bespoke_nn::{
-        Adam, AdamW, Attention, Bool, Branches, Constraint, Conv, DType, Epochs, F32, F64, Graph, Group,
-        History, I32, I64, Init, Module, MultiHead, Norm, Optimizer, Padding, Pairs, Pool, Query, Recurrent,
-        Residual, Sequential, Sgd, Trainer, Training, U8, U32, Update, Value, averages,
+        Adadelta, Adagrad, Adam, AdamW, Attention, Bool, Branches, Constraint, Conv, DType, Epochs, F32, F64,
+        Graph, Group, History, I32, I64, Init, Lamb, Lion, Module, MultiHead, Norm, Optimizer, Padding,
+        Pairs, Pool, Query, Recurrent, Residual, RmsProp, Sequential, Sgd, Trainer, Training, U8, U32,
+        Update, Value, averages,
     };
     pub use bespoke_runtime::Executable;
     pub use bespoke_tensor::{Scalar, Shape, Tensor, Type};

@@ -59,7 +59,7 @@ pub use graph::{Graph, Layer, Parameter};
 pub use init::Init;
 pub use module::{Branches, Module, Residual, Sequential};
 pub use normalization::Norm;
-pub use optimizer::{Adam, AdamW, Learned, Optimizer, Sgd};
+pub use optimizer::{Adadelta, Adagrad, Adam, AdamW, Lamb, Learned, Lion, Optimizer, RmsProp, Sgd};
 pub use pooling::Pool;
 pub use positions::Pairs;
 pub use prune::live_part;

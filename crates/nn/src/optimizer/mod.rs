@@ -1,10 +1,20 @@
 //! Optimisers: how parameters change, as graph. What they remember is states beside the parameters.
 
+mod adadelta;
+mod adagrad;
 mod adam;
+mod lamb;
+mod lion;
+mod rmsprop;
 mod sgd;
 
+pub use adadelta::Adadelta;
+pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
+pub use lamb::Lamb;
+pub use lion::Lion;
+pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
 use crate::{Graph, Parameter, Value};
