@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bespoke_tensor::{DType, Tensor, write_aside};
+use bespoke_tensor::{DType, Shape, Tensor, Type, write_aside};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::TrainError;
@@ -78,4 +78,24 @@ pub fn load(
             Ok((name.clone(), tensor))
         })
         .collect()
+}
+
+/// Reads all tensors of a file, in the order of their names.
+///
+/// # Errors
+/// [`TrainError::File`] if the file cannot be read, is damaged, or holds a type of elements that tensors do not have.
+pub fn load_all(path: &Path) -> Result<Vec<(String, Tensor)>, TrainError> {
+    let bytes = std::fs::read(path).map_err(|e| file_error(path, e))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|e| file_error(path, format!("no whole safetensors file: {e}")))?;
+    let mut wanted = vec![];
+    for (name, view) in file.tensors() {
+        let dtypes = [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::U32, DType::Bool];
+        let Some(dtype) = dtypes.into_iter().find(|&d| to_safetensors(d) == view.dtype()) else {
+            return Err(file_error(path, format!("tensor `{name}` is of {:?}", view.dtype())));
+        };
+        wanted.push((name, Type { dtype, shape: Shape::new(view.shape())? }));
+    }
+    wanted.sort_by(|a, b| a.0.cmp(&b.0));
+    load(path, &wanted)
 }

@@ -91,6 +91,41 @@ pub enum TrainError {
         /// The epoch, from 1.
         epoch: usize,
     },
+    /// Something made a value that is not finite, and [`Trainer::detect_anomalies`](crate::Trainer::detect_anomalies) was asked for.
+    #[error(
+        "{}{what} gave {value} in {ty} at step {step} of epoch {epoch}; the states are those from before that epoch",
+        at(location)
+    )]
+    Anomaly {
+        /// The first operator, input or state that did.
+        what: String,
+        /// The type of its value.
+        ty: Type,
+        /// NaN or an infinity.
+        value: f64,
+        /// The line of the user's that made it, or of which it is the derivative.
+        location: Option<&'static Location<'static>>,
+        /// The step of the epoch, from 1.
+        step: usize,
+        /// The epoch, from 1.
+        epoch: usize,
+    },
+    /// A state of another type was given or found.
+    #[error("state `{name}`: expected {expected}, got {got}")]
+    State {
+        /// Its name.
+        name: String,
+        /// Its type.
+        expected: Type,
+        /// What came.
+        got: Type,
+    },
+    /// There is no such state.
+    #[error("there is no state `{name}`")]
+    UnknownState {
+        /// The name.
+        name: String,
+    },
     /// A file could not be read or written.
     #[error("{}: {reason}", path.display())]
     File {
@@ -121,6 +156,11 @@ pub enum TrainError {
         /// The file's.
         got: String,
     },
+}
+
+/// `model.rs:7: `.
+fn at(location: &Option<&Location<'_>>) -> String {
+    location.map_or(String::new(), |l| format!("{}:{}: ", l.file(), l.line()))
 }
 
 impl fmt::Debug for TrainError {

@@ -8,7 +8,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{Measured, feed::Sums};
+use crate::Measured;
 
 /// What is shown after an epoch.
 pub struct Epoch<'a> {
@@ -25,52 +25,64 @@ pub struct Progress {
     bar: ProgressBar,
     start: Instant,
     epochs: usize,
-    samples: usize,
+    per_epoch: usize,
     batch: usize,
-    steps: usize,
+    /// Steps that were made, and that were made before it.
+    steps: Cell<(usize, usize)>,
     terminal: bool,
     /// When the text was last written.
     shown: Cell<Option<Instant>>,
 }
 
 impl Progress {
-    /// For `epochs` of `steps` of `batch` rows.
-    pub fn new(epochs: usize, steps: usize, batch: usize) -> Progress {
+    /// For so many epochs and steps, of `per_epoch` batches of `batch` rows an epoch.
+    pub fn new(epochs: usize, steps: usize, per_epoch: usize, batch: usize) -> Progress {
         let terminal = std::io::stderr().is_terminal();
-        let bar = if terminal { ProgressBar::new((epochs * steps) as u64) } else { ProgressBar::hidden() };
+        let bar = if terminal { ProgressBar::new(steps as u64) } else { ProgressBar::hidden() };
         let style =
             ProgressStyle::with_template("{prefix} [{bar:28}] {msg}  ETA {eta}").expect("a fixed template");
         bar.set_style(style.progress_chars("=> "));
-        let (start, shown) = (Instant::now(), Cell::new(None));
-        Progress { bar, start, epochs, samples: steps * batch, batch, steps, terminal, shown }
+        let (start, shown, steps) = (Instant::now(), Cell::new(None), Cell::new((0, 0)));
+        Progress { bar, start, epochs, per_epoch, batch, steps, terminal, shown }
     }
 
-    /// After a step: `sums` are over the epoch's steps so far.
-    pub fn step(&self, epoch: usize, sums: &Sums) {
+    /// So many steps were made before.
+    pub fn skip(&self, steps: usize) {
+        self.bar.inc(steps as u64);
+        self.steps.set((steps, steps));
+    }
+
+    /// After a step of an epoch, from 1. The figures over the epoch so far are asked for when they are shown.
+    pub fn step(&self, epoch: usize, figures: &mut dyn FnMut() -> Measured) {
         self.bar.inc(1);
+        let (made, before) = self.steps.get();
+        self.steps.set((made + 1, before));
         // A text a few times a second is enough.
         let now = Instant::now();
         if self.terminal && self.shown.get().is_none_or(|then| now - then > Duration::from_millis(100)) {
             self.shown.set(Some(now));
-            let done = ((epoch - 1) * self.steps + sums.batches) * self.batch;
-            let rate = done as f64 / (now - self.start).max(Duration::from_millis(1)).as_secs_f64();
-            let means = sums.means();
-            let values: Vec<String> =
-                means.iter().map(|(name, mean)| format!("{name} {}", figure(name, *mean))).collect();
             self.bar.set_prefix(format!("epoch {epoch}/{}", self.epochs));
-            self.bar.set_message(format!("{}  {rate:.0} samples/s", values.join("  ")));
+            self.bar.set_message(format!("{}  {:.0} samples/s", text(&figures()), self.rate()));
         }
+    }
+
+    /// Examples a second.
+    fn rate(&self) -> f64 {
+        let (made, before) = self.steps.get();
+        ((made - before) * self.batch) as f64 / self.start.elapsed().as_secs_f64().max(1e-3)
     }
 
     /// After an epoch and its measurement.
     pub fn finish_epoch(&self, epoch: &Epoch<'_>) {
-        let rate = (epoch.number * self.samples) as f64 / self.start.elapsed().as_secs_f64();
+        let made = self.steps.get().0;
+        let part = if made.is_multiple_of(self.per_epoch) { String::new() } else { format!(", step {made}") };
         let line = format!(
-            "epoch {}/{}: {}; held out: {}; {rate:.0} samples/s",
+            "epoch {}/{}{part}: {}; held out: {}; {:.0} samples/s",
             epoch.number,
             self.epochs,
             text(epoch.train),
-            text(epoch.held_out)
+            text(epoch.held_out),
+            self.rate()
         );
         self.note(&line);
     }

@@ -1,16 +1,19 @@
 //! The training loop.
 
-use std::path::Path;
+use std::{ops::ControlFlow, path::PathBuf};
 
-use bespoke_data::{Dataset, permutation};
-use bespoke_runtime::Executable;
+use bespoke_data::{Batch, Dataset, Loader, Subset, Transform};
+use bespoke_runtime::{Executable, Outputs};
 use bespoke_tensor::{Tensor, Type};
 
 use crate::{
-    Summary, TrainError, checkpoint,
-    feed::{Feed, Sums},
-    interrupt, optimizer,
+    Callback, Summary, TrainError, anomaly, interrupt,
+    metric::Finish,
+    optimizer,
+    programs::Family,
     progress::{Epoch, Progress},
+    store::Store,
+    sums::Sums,
 };
 
 /// How long to train.
@@ -20,6 +23,32 @@ pub struct Epochs(
     pub usize,
 );
 
+/// How long to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps(
+    /// Batches to learn from; held-out data are measured at the end of each epoch and after the last.
+    pub usize,
+);
+
+/// When training ends: at the first of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Until {
+    epochs: usize,
+    steps: usize,
+}
+
+impl From<Epochs> for Until {
+    fn from(epochs: Epochs) -> Until {
+        Until { epochs: epochs.0, steps: usize::MAX }
+    }
+}
+
+impl From<Steps> for Until {
+    fn from(steps: Steps) -> Until {
+        Until { epochs: usize::MAX, steps: steps.0 }
+    }
+}
+
 /// What is observed of one partition in one epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
@@ -27,12 +56,20 @@ pub struct Measured {
     pub loss: f64,
     /// The mean of each metric, by name.
     pub metrics: Vec<(String, f64)>,
+    /// The tables, such as confusion matrices, by name.
+    pub tables: Vec<(String, Tensor)>,
 }
 
 impl Measured {
-    /// The metric of this name.
+    /// The metric of this name; `loss` is the loss.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        self.metrics.iter().find(|m| m.0 == name).map(|m| m.1)
+        let loss = (name == "loss").then_some(self.loss);
+        loss.or_else(|| self.metrics.iter().find(|m| m.0 == name).map(|m| m.1))
+    }
+
+    /// The table of this name.
+    pub fn table(&self, name: &str) -> Option<&Tensor> {
+        self.tables.iter().find(|t| t.0 == name).map(|t| &t.1)
     }
 }
 
@@ -47,186 +84,347 @@ pub struct History {
     pub interrupted: bool,
 }
 
-/// A compiled model in training: the step's program, the query's, and the states.
+/// A compiled model in training: the programs of step and query, and the states.
 pub struct Training {
-    pub(crate) step: Executable,
-    pub(crate) query: Executable,
-    pub(crate) summary: Summary,
+    pub(crate) store: Store,
+    pub(crate) family: Family,
+    summary: Summary,
     pub(crate) parameters: Vec<(String, Type)>,
-    pub(crate) inputs: Vec<(String, Type)>,
-    /// For each input that is used as index, how many positions it may point to.
-    pub(crate) classes: Vec<(String, usize)>,
-    pub(crate) rate: String,
+    finishes: Vec<(String, Finish)>,
+    /// The states that hold the learning rates: the first's and the players'.
+    rates: Vec<String>,
     pub(crate) seed: u64,
-    /// Epochs done in all calls of `fit`, so that each has an order of its own.
-    pub(crate) epoch: usize,
+    detect: bool,
+    pub(crate) callbacks: Vec<Box<dyn Callback>>,
+    pub(crate) transform: Option<Box<dyn Transform>>,
+    pub(crate) position: Position,
+    /// What the epoch has given so far, if we are within one.
+    pub(crate) sums: Sums,
+    stopping: bool,
+    /// Checkpoints that callbacks asked for: what to write, and what to remove then.
+    pub(crate) requested: Vec<(PathBuf, Vec<PathBuf>)>,
+}
+
+/// How far training has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Epochs that are over, in all calls of [`Training::fit`], so that each has an order of its own.
+    pub epoch: usize,
+    /// Batches of the current epoch that were learned.
+    pub batch: usize,
+    /// Steps in all.
+    pub step: usize,
+    /// The epoch and step that the call of `fit` began at.
+    pub(crate) began: (usize, usize),
+    /// Is the next call of `fit` to go on with that one?
+    pub(crate) resumed: bool,
 }
 
 impl Training {
+    #[allow(clippy::too_many_arguments)] // the parts that `Trainer::compile` makes
+    pub(crate) fn new(
+        store: Store,
+        family: Family,
+        summary: Summary,
+        parameters: Vec<(String, Type)>,
+        finishes: Vec<(String, Finish)>,
+        rates: Vec<String>,
+        seed: u64,
+        detect: bool,
+    ) -> Training {
+        Training {
+            store,
+            family,
+            summary,
+            parameters,
+            finishes,
+            rates,
+            seed,
+            detect,
+            callbacks: vec![],
+            transform: None,
+            position: Position::default(),
+            sums: Sums::default(),
+            stopping: false,
+            requested: vec![],
+        }
+    }
+
     /// Layers, shapes, parameters and work.
     pub fn summary(&self) -> &Summary {
         &self.summary
     }
 
-    /// The program of the training step.
-    pub fn step(&mut self) -> &mut Executable {
-        &mut self.step
+    /// The program of the training step, to look into; that of the first player if there are several. States are kept
+    /// outside of it: see [`Training::state`].
+    pub fn program(&mut self) -> &Executable {
+        self.family.whole().steps[0].executable()
     }
 
-    /// Sets the learning rate from now on; nothing is compiled anew.
+    /// How far training has come.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The learning rate; of several players, the first's.
+    pub fn learning_rate(&self) -> f64 {
+        self.store.get(&self.rates[0]).map_or(f64::NAN, |rate| rate.get(0).to_f64())
+    }
+
+    /// Sets the learning rate from now on, of all players; nothing is compiled anew.
     ///
     /// # Errors
     /// Never, for the optimisers of this crate.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), TrainError> {
-        Ok(self.step.set_state(&self.rate, &optimizer::rate_value(rate))?)
+        let value = optimizer::rate_value(rate);
+        self.rates.iter().try_for_each(|name| self.store.set(name, &value))
+    }
+
+    /// Is told what happens in training, after those told before.
+    pub fn callback(&mut self, callback: impl Callback + 'static) {
+        self.callbacks.push(Box::new(callback));
+    }
+
+    /// Ends the current call of [`Training::fit`] after the step.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Learns from one batch, given as the inputs of the graph; gives loss and metrics.
+    ///
+    /// # Errors
+    /// [`TrainError::Run`] if an input is missing or of another type.
+    pub fn step(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Outputs, TrainError> {
+        let mut results = vec![];
+        for step in &mut self.family.whole().steps {
+            results.push(step.run(&mut self.store, inputs)?);
+        }
+        self.position.step += 1;
+        Ok(results.swap_remove(0))
     }
 
     /// Trains, and measures on held-out data after each epoch. Shows progress: a bar on a terminal, else a line an epoch.
-    /// Rows that do not fill a last batch take part in another epoch's order. ^C ends training after the step.
+    /// Examples that do not fill a last batch are learned by a program of their own ([`Trainer::of`](crate::Trainer::of)), or
+    /// take part in another epoch's order. ^C ends training after the step.
     ///
     /// # Errors
-    /// [`TrainError::Data`] if the data do not fit the model, [`TrainError::NotFinite`] if the loss is no number any more;
-    /// then the parameters are those from before the epoch.
+    /// [`TrainError::Data`] if the data do not fit the model, [`TrainError::NotFinite`] or [`TrainError::Anomaly`] if the loss is
+    /// no number any more, and those of callbacks; then the states are those from before the epoch.
     pub fn fit(
         &mut self,
         train: &dyn Dataset,
         held_out: &dyn Dataset,
-        epochs: Epochs,
+        until: impl Into<Until>,
     ) -> Result<History, TrainError> {
-        let batch = Feed::new(&self.inputs, &self.classes, train)?.batch();
-        Feed::new(&self.inputs, &self.classes, held_out)?;
-        if train.len() < batch {
-            return Err(TrainError::Data(format!(
-                "{}: {} rows do not fill a batch of {batch}",
-                train.name(),
-                train.len()
-            )));
+        let mut callbacks = std::mem::take(&mut self.callbacks);
+        let transform = self.transform.take();
+        let mut loader = Loader::new(train, self.family.whole().rows()).shuffle(self.seed);
+        if !self.family.grows() {
+            loader = loader.drop_last();
+        }
+        if let Some(transform) = &transform {
+            loader = loader.augment(&**transform);
+        }
+        let result = self.run(&loader, train.name(), held_out, until.into(), &mut callbacks);
+        drop(loader);
+        self.transform = transform;
+        self.callbacks = callbacks;
+        result
+    }
+
+    fn run(
+        &mut self,
+        loader: &Loader<'_>,
+        name: &str,
+        held_out: &dyn Dataset,
+        until: Until,
+        callbacks: &mut [Box<dyn Callback>],
+    ) -> Result<History, TrainError> {
+        let batch = self.family.whole().rows();
+        let feed = self.family.whole().feed(name, &loader.fields()?)?;
+        self.family.whole().feed(held_out.name(), held_out.fields())?;
+        for data in [(name, loader.batches()), (held_out.name(), held_out.len())] {
+            if data.1 == 0 {
+                let wanted =
+                    if data.0 == name { format!(" to fill a batch of {batch}") } else { String::new() };
+                return Err(TrainError::Data(format!("{}: there are not enough rows{wanted}", data.0)));
+            }
         }
         interrupt::listen();
+        self.stopping = false;
+        if !std::mem::replace(&mut self.position.resumed, false) {
+            self.position.began = (self.position.epoch, self.position.step);
+        }
+        let (first, begin) = self.position.began;
+        let last_step = begin.saturating_add(until.steps);
+        let per_epoch = loader.batches();
+        let epochs = until.epochs.min(until.steps.div_ceil(per_epoch));
+        let progress = Progress::new(epochs, until.steps.min(epochs * per_epoch), per_epoch, batch);
+        progress.skip(self.position.step - begin);
         let mut history = History::default();
-        let progress = Progress::new(epochs.0, train.len() / batch, batch);
-        for epoch in 1..=epochs.0 {
-            let before = self.states();
-            let measured = match self.epoch(train, batch, epoch, &progress) {
-                Ok(measured) => measured,
-                Err(error) => {
-                    self.restore(&before)?;
-                    return Err(error);
-                }
-            };
-            self.epoch += 1;
+        tell(self, callbacks, |callback, training| callback.start(training))?;
+        let mut round =
+            Round { feeds: vec![feed], name: name.to_owned(), last_step, first, progress: &progress };
+        while self.position.epoch - first < epochs && self.position.step < last_step && !self.stopping {
+            let before = (self.states(), self.position, self.sums.clone());
+            let number = self.position.epoch as u64;
+            let outcome =
+                loader.run(number, self.position.batch, |batch| self.learn(batch, &mut round, callbacks));
+            if let Err(error) = outcome {
+                self.restore(&before.0)?;
+                (self.position, self.sums) = (before.1, before.2);
+                return Err(error);
+            }
+            let train = self.sums.measured(&self.finishes);
+            if self.position.batch == per_epoch {
+                self.position = Position { epoch: self.position.epoch + 1, batch: 0, ..self.position };
+                self.sums = Sums::default();
+            }
             history.interrupted = interrupt::requested();
-            history.train.push(measured);
             let measured = self.evaluate(held_out)?;
-            let train = history.train.last().expect("pushed above");
-            progress.finish_epoch(&Epoch { number: epoch, train, held_out: &measured });
+            let number = (self.position.step - begin).div_ceil(per_epoch).max(1);
+            progress.finish_epoch(&Epoch { number, train: &train, held_out: &measured });
+            if !history.interrupted {
+                tell(self, callbacks, |callback, training| {
+                    callback.after_epoch(training, &train, &measured)
+                })?;
+            }
+            history.train.push(train);
             history.held_out.push(measured);
             if history.interrupted {
                 progress.note("interrupted: training stops here");
                 break;
             }
         }
+        tell(self, callbacks, |callback, training| callback.end(training))?;
         Ok(history)
     }
 
-    fn epoch(
+    /// One step of `fit`.
+    fn learn(
         &mut self,
-        train: &dyn Dataset,
-        batch: usize,
-        epoch: usize,
-        progress: &Progress,
-    ) -> Result<Measured, TrainError> {
-        let order = permutation(train.len(), self.seed, self.epoch as u64);
-        let mut feed = Feed::new(&self.inputs, &self.classes, train)?;
-        let mut sums = Sums::default();
-        for rows in order.chunks_exact(batch) {
-            let outputs = self.step.run(&feed.fill(rows)?)?;
-            let loss = sums.add(&outputs, batch, batch);
-            if !loss.is_finite() {
-                return Err(TrainError::NotFinite { loss, step: sums.batches, epoch });
+        batch: &Batch,
+        round: &mut Round<'_>,
+        callbacks: &mut [Box<dyn Callback>],
+    ) -> Result<ControlFlow<()>, TrainError> {
+        tell(self, callbacks, |callback, training| callback.before_step(training))?;
+        let before = if self.detect { self.states() } else { vec![] };
+        let programs = self.family.of_rows(batch.rows, &self.store)?;
+        let feed = match round.feeds.iter().position(|f| f.rows() == batch.rows) {
+            Some(at) => &mut round.feeds[at],
+            None => {
+                let feed = programs.feed(&round.name, &batch.described())?;
+                round.feeds.push(feed);
+                round.feeds.last_mut().expect("pushed above")
             }
-            progress.step(epoch, &sums);
-            if interrupt::requested() {
-                break;
+        };
+        let inputs = feed.inputs(batch)?;
+        let mut loss = f64::NAN;
+        for (number, step) in programs.steps.iter_mut().enumerate() {
+            let outputs = step.run(&mut self.store, &inputs)?;
+            self.sums.add(&outputs, batch.rows, batch.rows);
+            let own = outputs.iter().next().map_or(f64::NAN, |o| o.1.get(0).to_f64());
+            loss = if number == 0 { own } else { loss };
+            let is_sound =
+                own.is_finite() && (!self.detect || self.store.all().all(|(_, v)| anomaly::is_finite(v)));
+            if !is_sound {
+                let place = (batch.number + 1, self.position.epoch - round.first + 1);
+                let graph = &programs.graphs[number];
+                return Err(anomaly::explain(graph, self.detect.then_some(&before[..]), &inputs, own, place));
             }
         }
-        Ok(sums.measured())
+        feed.release(batch);
+        self.sums.batches += 1;
+        self.position.batch += 1;
+        self.position.step += 1;
+        tell(self, callbacks, |callback, training| callback.after_step(training, loss))?;
+        let figures = &mut || self.sums.measured(&self.finishes);
+        round.progress.step(self.position.epoch - round.first + 1, figures);
+        let enough = self.stopping || self.position.step >= round.last_step || interrupt::requested();
+        Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    /// The mean loss and metrics on data, without learning. A value that is no mean over rows, such as a loss with a
-    /// penalty added, is averaged over the full batches alone if there are any.
+    /// The mean loss and metrics on data, without learning. Where the model has a program for one size of batch only, a value that
+    /// is no mean over rows, such as a loss with a penalty added, is averaged over the full batches alone if there are any.
     ///
     /// # Errors
     /// [`TrainError::Data`] if the data do not fit the model.
     pub fn evaluate(&mut self, data: &dyn Dataset) -> Result<Measured, TrainError> {
-        let mut feed = Feed::new(&self.inputs, &self.classes, data)?;
-        let batch = feed.batch();
-        let names: Vec<String> = self.query.states().map(|s| s.0.to_owned()).collect();
-        for name in names {
-            let value = self.step.state(&name).expect("the step has every state of the query");
-            self.query.set_state(&name, &value)?;
+        let (batch, grows) = (self.family.whole().rows(), self.family.grows());
+        let mut feed = self.family.whole().feed(data.name(), data.fields())?;
+        if data.is_empty() {
+            return Err(TrainError::Data(format!("{}: there are no rows", data.name())));
         }
+        // A last batch that is not full is filled from the start, with rows that are not counted again.
+        let filled = if grows { data.len() } else { data.len().next_multiple_of(batch) };
+        let rows = Subset::new(data, (0..filled).map(|row| row % data.len()).collect())?;
         let mut sums = Sums::default();
-        for start in (0..data.len()).step_by(batch) {
-            // A last batch that is not full is filled from the start, with rows that are not counted again.
-            let rows: Vec<usize> = (start..start + batch).map(|row| row % data.len()).collect();
-            let outputs = self.query.run(&feed.fill(&rows)?)?;
-            sums.add(&outputs, batch.min(data.len() - start), batch);
-        }
-        Ok(sums.measured())
+        Loader::new(&rows, batch).run(0, 0, |batch| -> Result<_, TrainError> {
+            let programs = self.family.of_rows(batch.rows, &self.store)?;
+            if feed.rows() != batch.rows {
+                feed = programs.feed(data.name(), data.fields())?;
+            }
+            let outputs = programs.query.run(&mut self.store, &feed.inputs(batch)?)?;
+            let own = batch.rows.min(data.len() - batch.examples[0]);
+            sums.add(&outputs, own, batch.rows);
+            feed.release(batch);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(sums.measured(&self.finishes))
     }
 
-    fn states(&self) -> Vec<(String, Tensor)> {
-        let names: Vec<String> = self.step.states().map(|s| s.0.to_owned()).collect();
-        names.into_iter().filter_map(|n| self.step.state(&n).map(|v| (n, v))).collect()
+    /// All states by name: parameters, and what optimiser, layers and random draws remember.
+    pub fn states(&self) -> Vec<(String, Tensor)> {
+        self.store.all().map(|(name, value)| (name.to_owned(), value.clone())).collect()
     }
 
-    fn restore(&mut self, states: &[(String, Tensor)]) -> Result<(), TrainError> {
-        for (name, value) in states {
-            self.step.set_state(name, value)?;
+    /// The value of a state.
+    pub fn state(&self, name: &str) -> Option<Tensor> {
+        self.store.get(name).cloned()
+    }
+
+    /// Changes a state.
+    ///
+    /// # Errors
+    /// [`TrainError::State`] if there is none of this name, or it is of another type.
+    pub fn set_state(&mut self, name: &str, value: &Tensor) -> Result<(), TrainError> {
+        if self.store.get(name).is_none() {
+            return Err(TrainError::UnknownState { name: name.to_owned() });
         }
-        Ok(())
+        self.store.set(name, value)
+    }
+
+    /// Sets states that are there, with their types.
+    pub(crate) fn restore(&mut self, states: &[(String, Tensor)]) -> Result<(), TrainError> {
+        states.iter().try_for_each(|(name, value)| self.store.set(name, value))
     }
 
     /// The parameters by name.
     pub fn parameters(&self) -> Vec<(String, Tensor)> {
-        let value = |n: &String| self.step.state(n).expect("every parameter is a state of the step");
+        let value = |n: &String| self.state(n).expect("every parameter is a state");
         self.parameters.iter().map(|(n, _)| (n.clone(), value(n))).collect()
     }
+}
 
-    /// Saves the parameters as safetensors, beside the file first: it is whole or as it was.
-    ///
-    /// # Errors
-    /// [`TrainError::File`] if it cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), TrainError> {
-        checkpoint::save(path.as_ref(), &self.parameters())
-    }
+/// What one call of `fit` keeps between steps.
+struct Round<'a> {
+    /// For each number of rows that was met.
+    feeds: Vec<crate::feed::Feed>,
+    name: String,
+    last_step: usize,
+    /// Its first epoch.
+    first: usize,
+    progress: &'a Progress,
+}
 
-    /// Saves all states: the parameters, and what the optimiser and random draws remember. [`Training::load`] and
-    /// [`Query::load`](crate::Query::load) read the parameters from it too.
-    ///
-    /// # Errors
-    /// [`TrainError::File`] if it cannot be written.
-    pub fn save_states(&self, path: impl AsRef<Path>) -> Result<(), TrainError> {
-        checkpoint::save(path.as_ref(), &self.states())
+/// Tells all, then writes the checkpoints that they asked for.
+fn tell(
+    training: &mut Training,
+    callbacks: &mut [Box<dyn Callback>],
+    mut event: impl FnMut(&mut dyn Callback, &mut Training) -> Result<(), TrainError>,
+) -> Result<(), TrainError> {
+    for callback in callbacks.iter_mut() {
+        event(&mut **callback, training)?;
     }
-
-    /// Loads what [`Training::save_states`] wrote. Nothing changes if a state is missing or of another type.
-    ///
-    /// # Errors
-    /// [`TrainError`] if the file cannot be read, is damaged, or does not fit the model and optimiser.
-    pub fn load_states(&mut self, path: impl AsRef<Path>) -> Result<(), TrainError> {
-        let wanted: Vec<(String, Type)> = self.step.states().map(|s| (s.0.to_owned(), s.1)).collect();
-        let states = checkpoint::load(path.as_ref(), &wanted)?;
-        self.restore(&states)
-    }
-
-    /// Loads the parameters. Nothing changes if one is missing or of another type.
-    ///
-    /// # Errors
-    /// [`TrainError`] if the file cannot be read, is damaged, or does not fit the model.
-    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), TrainError> {
-        let parameters = checkpoint::load(path.as_ref(), &self.parameters)?;
-        self.restore(&parameters)
-    }
+    training.write_requested(callbacks)
 }

@@ -221,6 +221,39 @@ impl Executable {
         Ok(())
     }
 
+    /// Exchanges each state, in their order, with the value of the same type at its place in `values`: programs can run in turn
+    /// on states that are kept elsewhere, without copies.
+    ///
+    /// ```
+    /// use bespoke_tensor::Tensor;
+    /// # use bespoke_runtime::{Compiled, Executable};
+    /// # let mut graph = bespoke_graph::Graph::new();
+    /// # let state = graph.state("count", bespoke_tensor::Type::scalar(bespoke_tensor::DType::F32))?;
+    /// # let next = graph.plus(state, state);
+    /// # graph.set_next(state, next)?;
+    /// # let compiled = Compiled::new(bespoke_lower::lower(&graph)?, false)?;
+    /// # let mut executable = Executable::new(compiled.into(), 1, false)?;
+    /// let mut states = [Tensor::scalar(7i32), Tensor::scalar(1.5f32)];
+    /// executable.exchange_states(&mut states, &[1])?;
+    /// executable.run(&[])?;
+    /// executable.exchange_states(&mut states, &[1])?;
+    /// assert_eq!(states[1], Tensor::scalar(3.0f32)); // twice 1.5
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RunError::WrongType`] if a value is of another type than the state; then nothing is exchanged.
+    pub fn exchange_states(&mut self, values: &mut [Tensor], places: &[usize]) -> Result<(), RunError> {
+        let program = &self.compiled.program;
+        for (slot, &place) in program.states.iter().zip(places) {
+            check_type("state", &slot.name, program.buffers[slot.buffer].ty, &values[place])?;
+        }
+        for (state, &place) in self.states.iter_mut().zip(places) {
+            std::mem::swap(state, &mut values[place]);
+        }
+        Ok(())
+    }
+
     /// The program.
     pub fn program(&self) -> &Program {
         &self.compiled.program

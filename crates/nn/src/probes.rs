@@ -1,0 +1,120 @@
+//! Checks before a long training: does it learn at all, and at which rate?
+
+use std::ops::ControlFlow;
+
+use bespoke_data::{Dataset, Loader};
+
+use crate::{TrainError, Training};
+
+/// The losses of a test of learning rates: see [`Training::find_learning_rate`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateTest {
+    /// The rate of each step and the loss before it.
+    pub losses: Vec<(f64, f64)>,
+    /// The rate at which the smoothed loss falls most steeply per factor of the rate; none if it nowhere falls.
+    pub suggestion: Option<f64>,
+}
+
+impl Training {
+    /// Learns the first batch alone, again and again, and gives the loss of each step: a model that is sound gets it near
+    /// zero. All states are put back afterwards.
+    ///
+    /// # Errors
+    /// Those of [`Training::step`], and if the data do not fit.
+    pub fn overfit_one_batch(&mut self, data: &dyn Dataset, steps: usize) -> Result<Vec<f64>, TrainError> {
+        self.probe(data, steps, &mut |_, _| Ok(ControlFlow::Continue(())), true)
+    }
+
+    /// Learns batches at rates that grow from `lowest` to `highest` by the same factor each step (Smith 2017), until the loss is four
+    /// times its smallest or no number. All states are put back afterwards.
+    ///
+    /// # Errors
+    /// Those of [`Training::step`], if the data do not fit, or the rates are not 0 < lowest < highest.
+    pub fn find_learning_rate(
+        &mut self,
+        data: &dyn Dataset,
+        lowest: f64,
+        highest: f64,
+        steps: usize,
+    ) -> Result<RateTest, TrainError> {
+        if !(lowest > 0.0 && highest > lowest && highest.is_finite()) || steps < 2 {
+            let got = format!("{lowest} and {highest} in {steps} steps");
+            return Err(TrainError::Data(format!(
+                "learning rates: expected 0 < lowest < highest, got {got}"
+            )));
+        }
+        let factor = (highest / lowest).powf(1.0 / (steps - 1) as f64);
+        let rate = |step: usize| lowest * factor.powi(step as i32);
+        let mut best = f64::INFINITY;
+        let losses = self.probe(
+            data,
+            steps,
+            &mut |training, last| {
+                let made = last.len();
+                let loss = last.last().copied().unwrap_or(f64::INFINITY);
+                best = best.min(loss);
+                if made > 0 && !(loss <= 4.0 * best) {
+                    return Ok(ControlFlow::Break(()));
+                }
+                training.set_learning_rate(rate(made))?;
+                Ok(ControlFlow::Continue(()))
+            },
+            false,
+        )?;
+        let losses: Vec<(f64, f64)> =
+            losses.into_iter().enumerate().map(|(i, loss)| (rate(i), loss)).collect();
+        let mut smooth: Vec<f64> = vec![];
+        for (_, loss) in &losses {
+            let before = smooth.last().copied().unwrap_or(*loss);
+            smooth.push(0.8 * before + 0.2 * loss);
+        }
+        let falls = (1..smooth.len()).map(|i| (smooth[i] - smooth[i - 1], i));
+        let steepest = falls.filter(|f| f.0 < 0.0).min_by(|a, b| a.0.total_cmp(&b.0));
+        let suggestion = steepest.map(|(_, i)| losses[i].0);
+        Ok(RateTest { losses, suggestion })
+    }
+
+    /// Steps after each of which `before` is asked whether to go on; then everything is as it was.
+    fn probe(
+        &mut self,
+        data: &dyn Dataset,
+        steps: usize,
+        before: &mut dyn FnMut(&mut Training, &[f64]) -> Result<ControlFlow<()>, TrainError>,
+        same_batch: bool,
+    ) -> Result<Vec<f64>, TrainError> {
+        let (states, position) = (self.states(), self.position);
+        let batch = self.family.whole().rows();
+        let mut feed = self.family.whole().feed(data.name(), data.fields())?;
+        let loader = Loader::new(data, batch).drop_last().shuffle(self.seed);
+        if loader.batches() == 0 {
+            return Err(TrainError::Data(format!(
+                "{}: there are not enough rows to fill a batch of {batch}",
+                data.name()
+            )));
+        }
+        let mut losses = vec![];
+        let mut epoch = 0;
+        let mut going = true;
+        let mut result = Ok(());
+        while going && losses.len() < steps && result.is_ok() {
+            result = loader.run(epoch, 0, |batch| -> Result<_, TrainError> {
+                loop {
+                    if losses.len() >= steps || before(self, &losses)?.is_break() {
+                        going = false;
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    let outputs = self.step(&feed.inputs(batch)?)?;
+                    losses.push(outputs.iter().next().map_or(f64::NAN, |o| o.1.get(0).to_f64()));
+                    if !same_batch {
+                        feed.release(batch);
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                }
+            });
+            epoch += 1;
+        }
+        self.position = position;
+        self.restore(&states)?;
+        result.map(|()| losses)
+    }
+}
