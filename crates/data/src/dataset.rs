@@ -119,6 +119,17 @@ pub trait Dataset: Send + Sync {
         false
     }
 
+    /// The integer in the field `label` of every example, to stratify by. Provided by reading all examples; sets that know
+    /// their labels give them.
+    ///
+    /// # Errors
+    /// [`DataError::Fields`] if there is no field `label`, [`DataError::Type`] if it is not one integer, and those of
+    /// [`sample`](Dataset::sample).
+    fn labels(&self) -> Result<Vec<i64>, DataError> {
+        let position = label_position(self.name(), self.fields())?;
+        (0..self.len()).map(|i| Ok(self.sample(i)?[position].get(0).to_i64().unwrap_or_default())).collect()
+    }
+
     /// The number of the field of this name.
     fn position(&self, name: &str) -> Option<usize> {
         self.fields().iter().position(|f| f.name == name)
@@ -168,11 +179,31 @@ macro_rules! forward {
             fn in_memory(&self) -> bool {
                 (**self).in_memory()
             }
+            fn labels(&self) -> Result<Vec<i64>, DataError> {
+                (**self).labels()
+            }
         }
     )*};
 }
 
 forward!(&T, Arc<T>, Box<T>);
+
+/// The number of the field `label`, of one integer.
+pub(crate) fn label_position(name: &str, fields: &[Field]) -> Result<usize, DataError> {
+    let Some(position) = fields.iter().position(|f| f.name == "label") else {
+        let reason = "there is no field `label`".to_owned();
+        return Err(DataError::Fields { name: name.to_owned(), reason });
+    };
+    let ty = fields[position].ty;
+    if !ty.dtype.is_int() || ty.rank() > 0 {
+        return Err(DataError::Type {
+            what: format!("{name}: field `label`"),
+            expected: "one integer for each example".to_owned(),
+            got: ty.to_string(),
+        });
+    }
+    Ok(position)
+}
 
 /// Zeros for so many examples of these fields.
 pub(crate) fn allocate(fields: &[Field], rows: usize) -> Result<Vec<Tensor>, DataError> {

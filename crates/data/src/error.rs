@@ -40,6 +40,25 @@ pub enum DataError {
         /// What it is.
         got: String,
     },
+    /// Batches of no examples.
+    #[error("a batch size of 0; expected at least 1")]
+    BatchSize,
+    /// What a data set, a transform or a tokeniser was asked to be makes no sense.
+    #[error("{what}: {reason}")]
+    Argument {
+        /// What was asked for.
+        what: String,
+        /// What was expected, and what came.
+        reason: String,
+    },
+    /// Reading or transforming examples in the background ended in a panic.
+    #[error("{name}: the thread that reads examples panicked: {message}")]
+    Panicked {
+        /// The data set.
+        name: String,
+        /// The panic's message.
+        message: String,
+    },
     /// The fields of a data set are not those that are needed.
     #[error("{name}: {reason}")]
     Fields {
@@ -67,6 +86,11 @@ impl DataError {
     /// A file error at `path`; `reason` is anything that says what is wrong with it.
     pub(crate) fn file(path: &Path, reason: impl std::fmt::Display) -> DataError {
         DataError::File { path: path.to_owned(), reason: reason.to_string() }
+    }
+
+    /// An argument that makes no sense.
+    pub(crate) fn argument(what: impl std::fmt::Display, reason: impl std::fmt::Display) -> DataError {
+        DataError::Argument { what: what.to_string(), reason: reason.to_string() }
     }
 }
 

@@ -9,15 +9,26 @@
 //! assert_eq!(fields, ["image: f32[28,28]", "label: i32[]"]);
 //! ```
 
+pub mod augment;
+mod combine;
 mod dataset;
+mod draws;
 mod error;
 pub mod idx;
+mod loader;
 mod memory;
 pub mod mnist;
+mod partition;
 mod shuffle;
+mod transform;
 
+pub use combine::{Concatenated, Mapped, Subset, concat, map, transformed};
 pub use dataset::{Dataset, Field};
+pub use draws::Draws;
 pub use error::DataError;
+pub use loader::{Batch, Loader};
 pub use memory::{Split, TensorDataset};
 pub use mnist::bundled as mnist_bundled;
+pub use partition::{partition, partition_in_order, stratified_partition};
 pub use shuffle::permutation;
+pub use transform::{Sometimes, Then, Transform};

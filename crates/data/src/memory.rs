@@ -1,8 +1,11 @@
 //! Data sets in memory.
 
-use bespoke_tensor::{DType, Shape, Tensor, Type};
+use bespoke_tensor::{Shape, Tensor, Type};
 
-use crate::{DataError, Dataset, Field, dataset::check_batch};
+use crate::{
+    DataError, Dataset, Field,
+    dataset::{check_batch, label_position},
+};
 
 /// Examples in memory: named tensors with a common first extent. Clones share the storage.
 ///
@@ -97,20 +100,8 @@ impl TensorDataset {
     /// [`DataError::Fields`] if there is no field `label`, [`DataError::Type`] if it does not hold one integer for each
     /// example, [`DataError::Label`] if one is outside `0..classes`.
     pub fn with_classes(self, classes: usize) -> Result<TensorDataset, DataError> {
-        let Some(labels) = self.field("label").cloned() else {
-            let reason = "there is no field `label`".to_owned();
-            return Err(DataError::Fields { name: self.name, reason });
-        };
-        if !labels.dtype().is_int() || labels.shape().rank() != 1 {
-            return Err(DataError::Type {
-                what: format!("{}: field `label`", self.name),
-                expected: "one integer for each example".to_owned(),
-                got: labels.ty().to_string(),
-            });
-        }
         let is_class = |value: i64| usize::try_from(value).is_ok_and(|v| v < classes);
-        let wrong = integers(&labels).enumerate().find(|&(_, value)| !is_class(value));
-        match wrong {
+        match self.labels()?.into_iter().enumerate().find(|&(_, value)| !is_class(value)) {
             Some((index, value)) => Err(DataError::Label { name: self.name, index, value, classes }),
             None => Ok(TensorDataset { classes: Some(classes), ..self }),
         }
@@ -119,7 +110,7 @@ impl TensorDataset {
     /// How many examples each class has; none if nothing is known of classes.
     pub fn class_counts(&self) -> Option<Vec<usize>> {
         let mut counts = vec![0; self.classes?];
-        integers(self.field("label")?).for_each(|label| counts[label as usize] += 1);
+        self.labels().ok()?.into_iter().for_each(|label| counts[label as usize] += 1);
         Some(counts)
     }
 
@@ -179,17 +170,16 @@ impl Dataset for TensorDataset {
     fn in_memory(&self) -> bool {
         true
     }
-}
 
-/// The elements of a tensor of integers.
-pub(crate) fn integers(tensor: &Tensor) -> impl Iterator<Item = i64> + '_ {
-    debug_assert!(tensor.dtype().is_int() || tensor.dtype() == DType::Bool);
-    tensor.scalars().map(|s| s.to_i64().unwrap_or_default())
+    fn labels(&self) -> Result<Vec<i64>, DataError> {
+        let labels = &self.tensors[label_position(&self.name, &self.fields)?];
+        Ok(labels.scalars().map(|label| label.to_i64().unwrap_or_default()).collect())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use bespoke_tensor::Scalar;
+    use bespoke_tensor::{DType, Scalar};
 
     use super::*;
 
@@ -254,7 +244,7 @@ mod tests {
             (new(&[("x", x.clone())]).unwrap().with_classes(2), "d: there is no field `label`"),
             (
                 new(&[("label", x.clone())]).unwrap().with_classes(2),
-                "d: field `label`: expected one integer for each example, got f32[3,4]",
+                "d: field `label`: expected one integer for each example, got f32[4]",
             ),
             (classes(&[0, -1, 1], 2), "d: label -1 at index 1; expected labels from 0 to 1"),
             (classes(&[0, 0, 5], 5), "d: label 5 at index 2; expected labels from 0 to 4"),
