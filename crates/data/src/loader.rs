@@ -66,6 +66,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Names and types of the fields, without the batch axis.
+    pub fn described(&self) -> &[Field] {
+        &self.names
+    }
+
     /// The values of the field of this name.
     pub fn field(&self, name: &str) -> Option<&Tensor> {
         self.names.iter().position(|f| f.name == name).map(|i| &self.fields[i])

@@ -1,6 +1,6 @@
 //! Where a loss that is no number comes from.
 
-use bespoke_graph::{Graph as Ir, NodeId, Op, eval_all};
+use bespoke_graph::{Graph as Ir, NodeId, Op, Operator, eval_all};
 use bespoke_tensor::{DType, Tensor};
 
 use crate::TrainError;

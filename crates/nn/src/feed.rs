@@ -142,8 +142,10 @@ fn convert_all<T: Copy + Into<i64>>(from: &[T], to: &mut Tensor) -> Result<Optio
     macro_rules! narrow {
         ($to:ty) => {
             for (at, (value, to)) in from.zip(to.view_mut::<$to>()?).enumerate() {
-                let Ok(narrow) = <$to>::try_from(value) else { return Ok(Some((at, value))) };
-                *to = narrow;
+                match <$to>::try_from(value) {
+                    Ok(narrow) => *to = narrow,
+                    Err(_) => return Ok(Some((at, value))),
+                }
             }
         };
     }

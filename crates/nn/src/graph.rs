@@ -127,7 +127,7 @@ impl Graph {
     }
 
     /// Another handle of the same graph.
-    fn handle(&self) -> Graph {
+    pub(crate) fn handle(&self) -> Graph {
         let parent = self.parent.as_ref().map(|p| Box::new(p.handle()));
         Graph { inner: self.inner.clone(), parent, bodies: OnceCell::new() }
     }

@@ -8,7 +8,6 @@ use crate::{F32, Graph, Value};
 
 /// A figure, or a table of figures, over all rows of a partition. What it is made of is computed in the graph, for each row;
 /// sums over rows are kept in f64.
-#[derive(Clone)]
 pub struct Metric {
     pub(crate) name: String,
     pub(crate) graph: Graph,

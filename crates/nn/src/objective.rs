@@ -1,7 +1,5 @@
 //! What training minimises, and what it reports.
 
-use std::panic::Location;
-
 use bespoke_graph::NodeId;
 
 use crate::{Graph, Metric, Value};
@@ -26,20 +24,13 @@ pub struct Objective {
     pub(crate) metrics: Vec<Metric>,
     /// Those who learn after the first, in turn: name and loss.
     pub(crate) players: Vec<(String, Option<NodeId>)>,
-    pub(crate) location: &'static Location<'static>,
 }
 
 impl Objective {
     /// A scalar loss to minimise.
     #[track_caller]
     pub fn new(loss: Value<'_>) -> Objective {
-        Objective {
-            graph: loss.graph.handle(),
-            loss: loss.id,
-            metrics: vec![],
-            players: vec![],
-            location: Location::caller(),
-        }
+        Objective { graph: loss.graph.handle(), loss: loss.id, metrics: vec![], players: vec![] }
     }
 
     /// Adds a scalar to the loss, times a weight, and reports it by its name.

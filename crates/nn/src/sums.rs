@@ -1,7 +1,7 @@
 //! Means and other figures over the batches of a partition.
 
 use bespoke_runtime::Outputs;
-use bespoke_tensor::{Scalar, Tensor, Type};
+use bespoke_tensor::{Scalar, Shape, Tensor, Type};
 
 use crate::{DType, Measured, TrainError, metric::Finish};
 
@@ -31,10 +31,9 @@ impl Sums {
     pub fn add(&mut self, outputs: &Outputs, count: usize, batch: usize) {
         for (name, value) in outputs.iter() {
             let by_row = value.ty().rank() > 0;
-            let row = Type {
-                shape: value.shape().get(1..).unwrap_or_default().try_into().unwrap_or_default(),
-                ..value.ty()
-            };
+            let shape =
+                value.shape().get(1..).map_or(Shape::from([]), |s| s.try_into().expect("a part of a shape"));
+            let row = Type { shape, ..value.ty() };
             let entry = match self.entries.iter().position(|e| e.name == name) {
                 Some(i) => &mut self.entries[i],
                 None => {
@@ -54,11 +53,6 @@ impl Sums {
             }
         }
         self.batches += 1;
-    }
-
-    /// The mean over rows of the output of this name.
-    pub fn mean(&self, name: &str) -> Option<f64> {
-        self.entries.iter().find(|e| e.name == name).map(Entry::mean)
     }
 
     /// The figures: the loss, then the metrics and tables.

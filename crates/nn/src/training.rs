@@ -225,7 +225,7 @@ impl Training {
         if let Some(transform) = &transform {
             loader = loader.augment(&**transform);
         }
-        let result = self.run(&loader, train.name(), held_out, until.into(), &mut callbacks);
+        let result = self.run(&loader, train, held_out, until.into(), &mut callbacks);
         drop(loader);
         self.transform = transform;
         self.callbacks = callbacks;
@@ -235,20 +235,20 @@ impl Training {
     fn run(
         &mut self,
         loader: &Loader<'_>,
-        name: &str,
+        train: &dyn Dataset,
         held_out: &dyn Dataset,
         until: Until,
         callbacks: &mut [Box<dyn Callback>],
     ) -> Result<History, TrainError> {
         let batch = self.family.whole().rows();
-        let feed = self.family.whole().feed(name, &loader.fields()?)?;
+        let feed = self.family.whole().feed(train.name(), &loader.fields()?)?;
         self.family.whole().feed(held_out.name(), held_out.fields())?;
-        for data in [(name, loader.batches()), (held_out.name(), held_out.len())] {
-            if data.1 == 0 {
-                let wanted =
-                    if data.0 == name { format!(" to fill a batch of {batch}") } else { String::new() };
-                return Err(TrainError::Data(format!("{}: there are not enough rows{wanted}", data.0)));
-            }
+        if held_out.is_empty() {
+            return Err(TrainError::Data(format!("{}: there are no rows", held_out.name())));
+        }
+        if loader.batches() == 0 {
+            let (name, rows) = (train.name(), train.len());
+            return Err(TrainError::Data(format!("{name}: {rows} rows do not fill a batch of {batch}")));
         }
         interrupt::listen();
         self.stopping = false;
@@ -264,7 +264,7 @@ impl Training {
         let mut history = History::default();
         tell(self, callbacks, |callback, training| callback.start(training))?;
         let mut round =
-            Round { feeds: vec![feed], name: name.to_owned(), last_step, first, progress: &progress };
+            Round { feeds: vec![feed], name: train.name().to_owned(), last_step, first, progress: &progress };
         while self.position.epoch - first < epochs && self.position.step < last_step && !self.stopping {
             let before = (self.states(), self.position, self.sums.clone());
             let number = self.position.epoch as u64;

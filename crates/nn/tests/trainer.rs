@@ -83,18 +83,18 @@ fn saved_states_hold_what_the_optimiser_remembers() {
     };
     let mut first = training();
     first.fit(&rows(32), &rows(8), Epochs(2)).unwrap();
-    first.save_states(&path).unwrap();
+    first.save_checkpoint(&path).unwrap();
     let mut second = training();
-    second.load_states(&path).unwrap();
-    let names: Vec<String> = first.step().states().map(|s| s.0.to_owned()).collect();
+    second.resume(&path).unwrap();
+    let names: Vec<String> = first.states().into_iter().map(|s| s.0).collect();
     assert!(names.iter().any(|n| n == "adam/dense0/weight/second"), "{names:?}");
     for name in &names {
-        assert_eq!(first.step().state(name), second.step().state(name), "{name}");
+        assert_eq!(first.state(name), second.state(name), "{name}");
     }
     // Parameters alone can be read from it; a file of parameters holds too little for all states.
     training().load(&path).unwrap();
     first.save(&path).unwrap();
-    let error = second.load_states(&path).unwrap_err();
+    let error = second.resume(&path).unwrap_err();
     assert!(matches!(&error, TrainError::MissingTensor { name, .. } if name.starts_with("adam/")), "{error}");
 }
 
@@ -137,9 +137,9 @@ fn noise_is_new_at_each_step_and_the_same_in_each_query() {
         let mut training =
             Trainer::new(noisy.dense(2).cross_entropy(y).mean(), Sgd::new(0.1)).compile().unwrap();
         let draws = |t: &mut bespoke_nn::Training| {
-            let names: Vec<String> = t.step().states().map(|s| s.0.to_owned()).collect();
+            let names: Vec<String> = t.states().into_iter().map(|s| s.0).collect();
             let counters = names.into_iter().filter(|n| n.starts_with("random")).collect::<Vec<_>>();
-            counters.iter().map(|n| t.step().state(n).unwrap().get(0).to_f64()).collect::<Vec<_>>()
+            counters.iter().map(|n| t.state(n).unwrap().get(0).to_f64()).collect::<Vec<_>>()
         };
         assert_eq!(draws(&mut training), [0.0, 0.0]);
         let history = training.fit(&rows(32), &rows(8), Epochs(2)).unwrap();
