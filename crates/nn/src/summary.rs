@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bespoke_graph::{Graph as Ir, Op};
+use bespoke_tensor::DType;
 
 use crate::Graph;
 
@@ -102,7 +103,9 @@ impl Summary {
                 flop_text(work),
             ]);
         }
-        let parameters = inner.parameters.iter().map(|p| p.ty.elements()).sum();
+        // Masks of pruned weights are no parameters.
+        let numbers = inner.parameters.iter().filter(|p| p.ty.dtype != DType::Bool);
+        let parameters = numbers.map(|p| p.ty.elements()).sum();
         Summary { rows, parameters, flop }
     }
 }

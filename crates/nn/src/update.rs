@@ -355,7 +355,7 @@ pub fn averages(states: impl IntoIterator<Item = (String, Tensor)>) -> Vec<(Stri
     named.collect()
 }
 
-/// Appends gradients of the loss and an update of the parameters.
+/// Appends gradients of the loss and an update of the parameters. What fails is kept in the graph too.
 ///
 /// # Errors
 /// The first mistake that was made in building the graph or the update, or that the loss has no gradient.
@@ -365,9 +365,13 @@ pub(crate) fn append(graph: &Graph, loss: Value<'_>, update: &Update) -> Result<
     let location = Location::caller();
     let scope = update.name.iter().cloned().collect();
     let appended = graph.with_scope(scope, || update.append(graph, loss));
-    appended.map_err(|message| BuildError::new(location, message))?;
-    // Lines of this file would tell the user nothing.
-    graph.finish().map(|_| ()).map_err(|error| BuildError { location: Some(location), ..error })
+    if let Err(message) = appended {
+        graph.fail(BuildError::new(location, message));
+    }
+    if let Some(error) = &mut graph.inner.borrow_mut().error {
+        error.location = Some(location); // lines of this file would tell the user nothing
+    }
+    graph.finish().map(|_| ())
 }
 
 impl Graph {
@@ -393,9 +397,8 @@ impl Graph {
             return;
         }
         let Some(id) = self.own(&[loss]).map(|ids| ids[0]) else { return };
-        if let Err(error) = append(self, Value { graph: self, id: Some(id) }, &update.into()) {
-            self.fail(error);
-        }
+        // What fails is kept in the graph, as any mistake.
+        let _ = append(self, Value { graph: self, id: Some(id) }, &update.into());
     }
 
     /// Runs `f` with these scopes in place of those around.
