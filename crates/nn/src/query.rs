@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use bespoke_compiler::{Config, compile};
+use bespoke_graph::Graph as Ir;
 use bespoke_runtime::{Executable, Outputs};
 use bespoke_tensor::{Tensor, Type};
 
-use crate::{Graph, TrainError, checkpoint, live_part, mode};
+use crate::{Compact, Compaction, Graph, TrainError, checkpoint, compact, live_part, mode};
 
 /// A compiled graph with its states: what a trained model is asked with, or a training step of the user's own.
 ///
@@ -26,6 +27,8 @@ use crate::{Graph, TrainError, checkpoint, live_part, mode};
 pub struct Query {
     executable: Executable,
     parameters: Vec<(String, Type)>,
+    graph: Ir,
+    config: Config,
 }
 
 impl Graph {
@@ -53,7 +56,8 @@ impl Graph {
             executable.set_state(name, value)?;
         }
         let parameters = self.parameters().into_iter().filter(|p| known(&p.name));
-        Ok(Query { executable, parameters: parameters.map(|p| (p.name, p.ty)).collect() })
+        let parameters = parameters.map(|p| (p.name, p.ty)).collect();
+        Ok(Query { executable, parameters, graph, config: config.clone() })
     }
 }
 
@@ -90,6 +94,51 @@ impl Query {
     pub fn parameters(&self) -> Vec<(String, Tensor)> {
         let value = |name: &str| self.executable.state(name).expect("every parameter is a state");
         self.parameters.iter().map(|(name, _)| (name.clone(), value(name))).collect()
+    }
+
+    /// A smaller query that computes the same, without the units that make no difference with these parameters, and what became
+    /// smaller: see [`compact`].
+    ///
+    /// ```
+    /// use bespoke_nn::{F32, Graph};
+    /// use bespoke_tensor::Tensor;
+    ///
+    /// let g = Graph::new();
+    /// let x = g.input("x", F32, [1, 8]);
+    /// g.output("y", x.dense(64).relu().dense(3));
+    /// let mut query = g.compile()?;
+    /// // Half of the units lose their incoming weights.
+    /// let (name, weight) = query.parameters()[0].clone();
+    /// let kept = weight.view::<f32>()?.iter().enumerate().map(|(i, w)| if i % 2 == 0 { *w } else { 0.0 });
+    /// let pruned = Tensor::from_vec([8, 64], kept.collect::<Vec<f32>>())?;
+    /// query.executable().set_state(&name, &pruned)?;
+    /// let (small, report) = query.compact()?;
+    /// assert_eq!(report.layers, [("dense0".to_owned(), 64, 32)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TrainError`] if a parameter is not finite, or the stage of compiling that failed.
+    pub fn compact(&self) -> Result<(Query, Compaction), TrainError> {
+        let names = self.executable.states().map(|s| s.0.to_owned());
+        let states: Vec<(String, Tensor)> =
+            names.filter_map(|n| self.executable.state(&n).map(|v| (n, v))).collect();
+        let Compact { graph, values, report } = compact(&self.graph, &states)?;
+        let mut executable = compile(&graph, &self.config, &mut |_| ())?;
+        let kept: Vec<(String, Type)> = executable.states().map(|s| (s.0.to_owned(), s.1)).collect();
+        for (name, _) in &kept {
+            if let Some((_, value)) = values.iter().chain(&states).find(|v| v.0 == *name) {
+                executable.set_state(name, value)?;
+            }
+        }
+        let is_parameter = |name: &str| self.parameters.iter().any(|p| p.0 == name);
+        let parameters = kept.into_iter().filter(|p| is_parameter(&p.0)).collect();
+        Ok((Query { executable, parameters, graph, config: self.config.clone() }, report))
+    }
+
+    /// The graph that it was compiled of: what its outputs and next states need.
+    pub fn graph(&self) -> &Ir {
+        &self.graph
     }
 
     /// The program, to look into, and to read and set its states.
