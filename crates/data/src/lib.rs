@@ -11,6 +11,7 @@
 
 pub mod augment;
 mod combine;
+mod csv;
 mod dataset;
 mod draws;
 mod error;
@@ -19,10 +20,12 @@ mod loader;
 mod memory;
 pub mod mnist;
 mod partition;
+mod scale;
 mod shuffle;
 mod transform;
 
 pub use combine::{Concatenated, Mapped, Subset, concat, map, transformed};
+pub use csv::{Csv, Table};
 pub use dataset::{Dataset, Field};
 pub use draws::Draws;
 pub use error::DataError;
@@ -30,5 +33,6 @@ pub use loader::{Batch, Loader};
 pub use memory::{Split, TensorDataset};
 pub use mnist::bundled as mnist_bundled;
 pub use partition::{partition, partition_in_order, stratified_partition};
+pub use scale::{Per, Scaler};
 pub use shuffle::permutation;
 pub use transform::{Sometimes, Then, Transform};
