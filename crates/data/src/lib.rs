@@ -22,6 +22,7 @@ pub mod mnist;
 mod partition;
 mod scale;
 mod shuffle;
+mod text;
 mod transform;
 
 pub use combine::{Concatenated, Mapped, Subset, concat, map, transformed};
@@ -35,4 +36,7 @@ pub use mnist::bundled as mnist_bundled;
 pub use partition::{partition, partition_in_order, stratified_partition};
 pub use scale::{Per, Scaler};
 pub use shuffle::permutation;
+pub use text::{
+    BEGIN, BytePair, CharTokenizer, Corpus, END, PADDING, Pairs, SPECIAL, Tokenizer, read_pairs, read_text,
+};
 pub use transform::{Sometimes, Then, Transform};
