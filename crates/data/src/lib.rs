@@ -10,6 +10,7 @@
 //! ```
 
 pub mod augment;
+mod bundled;
 mod combine;
 mod csv;
 mod dataset;
@@ -21,10 +22,12 @@ mod memory;
 pub mod mnist;
 mod partition;
 mod scale;
+mod series;
 mod shuffle;
 mod text;
 mod transform;
 
+pub use bundled::{iris_bundled, pairs_bundled, shakespeare_bundled, sunspots_bundled};
 pub use combine::{Concatenated, Mapped, Subset, concat, map, transformed};
 pub use csv::{Csv, Table};
 pub use dataset::{Dataset, Field};
@@ -35,6 +38,7 @@ pub use memory::{Split, TensorDataset};
 pub use mnist::bundled as mnist_bundled;
 pub use partition::{partition, partition_in_order, stratified_partition};
 pub use scale::{Per, Scaler};
+pub use series::SeriesWindows;
 pub use shuffle::permutation;
 pub use text::{
     BEGIN, BytePair, CharTokenizer, Corpus, END, PADDING, Pairs, SPECIAL, Tokenizer, read_pairs, read_text,

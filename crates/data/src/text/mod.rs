@@ -8,6 +8,7 @@ mod pairs;
 pub use byte_pair::BytePair;
 pub use characters::CharTokenizer;
 pub use corpus::{Corpus, read_text};
+pub(crate) use pairs::parse as parse_pairs;
 pub use pairs::{BEGIN, END, PADDING, Pairs, SPECIAL, read_pairs};
 
 use crate::DataError;
