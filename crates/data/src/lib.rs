@@ -11,12 +11,14 @@
 
 pub mod augment;
 mod bundled;
+pub mod cifar;
 mod combine;
 mod csv;
 mod dataset;
 mod draws;
 mod error;
 pub mod idx;
+mod images;
 mod loader;
 mod memory;
 pub mod mnist;
@@ -33,6 +35,7 @@ pub use csv::{Csv, Table};
 pub use dataset::{Dataset, Field};
 pub use draws::Draws;
 pub use error::DataError;
+pub use images::{ByteImages, ImageFolder};
 pub use loader::{Batch, Loader};
 pub use memory::{Split, TensorDataset};
 pub use mnist::bundled as mnist_bundled;
