@@ -1,4 +1,4 @@
-//! Data sets: readers and the bundled digits.
+//! Data sets: readers, augmentation, and the loader that feeds training.
 //!
 //! ```
 //! use bespoke_data::{Dataset, mnist_bundled};
