@@ -64,6 +64,8 @@ pub(crate) struct Inner {
     pub pending: Option<String>,
     /// In how many calls of [`Graph::shared`] we are.
     pub sharing: usize,
+    /// In how many calls of [`Graph::fixed`] we are.
+    pub fixed: usize,
 }
 
 /// A graph under construction. Values of it are `Copy` handles with operators; mistakes are kept and reported by
@@ -169,9 +171,10 @@ impl Graph {
     pub fn parameter<'g>(&'g self, name: &str, dtype: DType, shape: impl Dims, init: Init) -> Value<'g> {
         let Some(shape) = self.shape("parameter", shape) else { return self.spoiled() };
         let (name, ty) = (self.outermost().inner.borrow().scoped(name), Type { dtype, shape });
-        self.declare(&name, ty, |inner, name, node| {
+        let value = self.declare(&name, ty, |inner, name, node| {
             inner.parameters.push(Parameter { name, node, ty, init, trainable: true });
-        })
+        });
+        if self.outermost().inner.borrow().fixed > 0 { value.stop_gradient() } else { value }
     }
 
     /// A parameter that belongs to the model, and is saved with it, but that gradients do not change: running statistics.
@@ -423,6 +426,20 @@ impl Graph {
                 None
             }
         }
+    }
+
+    /// Keeps a mistake of the caller's, for what is built outside of this crate: see [`Graph`]. The value spoils what uses it.
+    ///
+    /// ```
+    /// use bespoke_nn::Graph;
+    ///
+    /// let g = Graph::new();
+    /// g.mistake("patches: expected a size that 4 divides, got 30");
+    /// assert!(g.finish().unwrap_err().to_string().ends_with("got 30"));
+    /// ```
+    #[track_caller]
+    pub fn mistake(&self, message: impl Into<String>) -> Value<'_> {
+        self.refuse(message.into())
     }
 
     /// A value that spoils what uses it.

@@ -63,6 +63,31 @@ impl Graph {
         result
     }
 
+    /// Runs `f` with all parameters in it constant for derivatives: a loss made there trains what comes before, such as the
+    /// generator of images that a shared part judges.
+    ///
+    /// ```
+    /// use bespoke_nn::{F32, Graph, Init, Sgd, Trainer};
+    ///
+    /// let g = Graph::new();
+    /// let made = g.parameter("generator", F32, [], Init::Constant(1.0));
+    /// let score = |x| g.shared("judge", || x * g.parameter("scale", F32, [], Init::Constant(2.0)));
+    /// // The generator lowers the score, the judge raises it.
+    /// let loss = g.fixed(|| score(made)) - score(made.stop_gradient());
+    /// let mut training = Trainer::new(loss, Sgd::new(0.25)).compile()?;
+    /// training.step().run(&[])?;
+    /// let after: Vec<f64> = training.parameters().iter().map(|p| p.1.get(0).to_f64()).collect();
+    /// assert_eq!(after, [0.5, 2.25]);
+    /// # Ok::<(), bespoke_nn::TrainError>(())
+    /// ```
+    pub fn fixed<T>(&self, f: impl FnOnce() -> T) -> T {
+        let outermost = self.outermost();
+        outermost.inner.borrow_mut().fixed += 1;
+        let result = f();
+        outermost.inner.borrow_mut().fixed -= 1;
+        result
+    }
+
     /// Leaves a scope.
     pub(crate) fn pop_scope(&self) {
         self.outermost().inner.borrow_mut().scope.pop();
