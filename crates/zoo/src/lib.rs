@@ -1,5 +1,6 @@
 //! Ready-made architectures, one file each.
 
+pub mod autoencoder;
 mod lenet;
 mod linear;
 mod mlp;
@@ -117,7 +118,18 @@ pub struct Model {
 }
 
 /// All architectures.
-pub const ARCHITECTURES: &[Architecture] = &[linear::LINEAR, mlp::MLP, lenet::LENET5];
+pub const ARCHITECTURES: &[Architecture] = &[
+    linear::LINEAR,
+    mlp::MLP,
+    lenet::LENET5,
+    autoencoder::AUTOENCODER,
+    autoencoder::LINEAR,
+    autoencoder::OVERCOMPLETE,
+    autoencoder::SPARSE,
+    autoencoder::CONTRACTIVE,
+    autoencoder::DENOISING,
+    autoencoder::STOCHASTIC,
+];
 
 /// The architecture of this name.
 pub fn find(name: &str) -> Option<&'static Architecture> {
