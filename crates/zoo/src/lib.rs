@@ -3,7 +3,8 @@
 pub mod autoencoder;
 mod lenet;
 mod linear;
-mod mlp;
+pub mod mlp;
+pub mod vae;
 
 use bespoke_graph::{Graph as Ir, NodeId};
 use bespoke_nn::{Graph, Optimizer, TrainError, Trainer, Value};
@@ -122,6 +123,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     linear::LINEAR,
     mlp::MLP,
     lenet::LENET5,
+    mlp::DEEP,
     autoencoder::AUTOENCODER,
     autoencoder::LINEAR,
     autoencoder::OVERCOMPLETE,
@@ -129,6 +131,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     autoencoder::CONTRACTIVE,
     autoencoder::DENOISING,
     autoencoder::STOCHASTIC,
+    vae::VAE,
 ];
 
 /// The architecture of this name.

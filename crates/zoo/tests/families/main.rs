@@ -1,6 +1,8 @@
 //! The architectures of each family, in small: sound, learning, and what their papers say of them.
 
 mod autoencoder;
+mod mlp;
+mod vae;
 
 use std::collections::BTreeMap;
 
