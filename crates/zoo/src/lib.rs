@@ -1,9 +1,12 @@
 //! Ready-made architectures, one file each.
 
 pub mod autoencoder;
+pub mod gpt;
 mod lenet;
 mod linear;
 pub mod mlp;
+mod sequence;
+pub mod transformer;
 pub mod vae;
 
 use bespoke_graph::{Graph as Ir, NodeId};
@@ -132,6 +135,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     autoencoder::DENOISING,
     autoencoder::STOCHASTIC,
     vae::VAE,
+    gpt::GPT,
 ];
 
 /// The architecture of this name.

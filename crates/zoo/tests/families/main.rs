@@ -1,6 +1,7 @@
 //! The architectures of each family, in small: sound, learning, and what their papers say of them.
 
 mod autoencoder;
+mod gpt;
 mod mlp;
 mod vae;
 
