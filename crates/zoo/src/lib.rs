@@ -1,10 +1,12 @@
 //! Ready-made architectures, one file each.
 
 pub mod autoencoder;
+pub mod charmodel;
 pub mod gpt;
 mod lenet;
 mod linear;
 pub mod mlp;
+pub mod recurrent;
 mod sequence;
 pub mod transformer;
 pub mod vae;
@@ -136,6 +138,10 @@ pub const ARCHITECTURES: &[Architecture] = &[
     autoencoder::STOCHASTIC,
     vae::VAE,
     gpt::GPT,
+    recurrent::ELMAN,
+    recurrent::LSTM,
+    recurrent::GRU,
+    charmodel::CHAR_LSTM,
 ];
 
 /// The architecture of this name.

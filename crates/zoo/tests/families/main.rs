@@ -1,8 +1,10 @@
 //! The architectures of each family, in small: sound, learning, and what their papers say of them.
 
 mod autoencoder;
+mod charmodel;
 mod gpt;
 mod mlp;
+mod recurrent;
 mod vae;
 
 use std::collections::BTreeMap;
