@@ -2,6 +2,7 @@
 
 pub mod autoencoder;
 pub mod charmodel;
+pub mod dcgan;
 pub mod gpt;
 mod lenet;
 mod linear;
@@ -142,6 +143,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     recurrent::LSTM,
     recurrent::GRU,
     charmodel::CHAR_LSTM,
+    dcgan::DCGAN,
 ];
 
 /// The architecture of this name.

@@ -2,6 +2,7 @@
 
 mod autoencoder;
 mod charmodel;
+mod dcgan;
 mod gpt;
 mod mlp;
 mod recurrent;
