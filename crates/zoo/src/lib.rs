@@ -8,9 +8,11 @@ mod lenet;
 mod linear;
 pub mod mlp;
 pub mod recurrent;
+pub mod seq2seq;
 mod sequence;
 pub mod transformer;
 pub mod vae;
+pub mod vit;
 
 use bespoke_graph::{Graph as Ir, NodeId};
 use bespoke_nn::{Graph, Optimizer, TrainError, Trainer, Value};
@@ -144,6 +146,8 @@ pub const ARCHITECTURES: &[Architecture] = &[
     recurrent::GRU,
     charmodel::CHAR_LSTM,
     dcgan::DCGAN,
+    seq2seq::SEQ2SEQ,
+    vit::VIT,
 ];
 
 /// The architecture of this name.

@@ -6,7 +6,9 @@ mod dcgan;
 mod gpt;
 mod mlp;
 mod recurrent;
+mod seq2seq;
 mod vae;
+mod vit;
 
 use std::collections::BTreeMap;
 
