@@ -6,6 +6,7 @@ pub mod dcgan;
 pub mod gpt;
 mod lenet;
 mod linear;
+pub mod logic;
 pub mod mlp;
 pub mod recurrent;
 pub mod seq2seq;
@@ -148,6 +149,8 @@ pub const ARCHITECTURES: &[Architecture] = &[
     dcgan::DCGAN,
     seq2seq::SEQ2SEQ,
     vit::VIT,
+    logic::PERCEPTRON,
+    logic::XOR,
 ];
 
 /// The architecture of this name.

@@ -4,6 +4,7 @@ mod autoencoder;
 mod charmodel;
 mod dcgan;
 mod gpt;
+mod logic;
 mod mlp;
 mod recurrent;
 mod seq2seq;
