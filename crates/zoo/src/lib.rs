@@ -4,6 +4,7 @@ pub mod autoencoder;
 pub mod charmodel;
 pub mod dcgan;
 pub mod gpt;
+pub mod hopfield;
 mod lenet;
 mod linear;
 pub mod logic;

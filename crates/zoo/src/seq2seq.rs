@@ -2,7 +2,7 @@
 //! machine translation by jointly learning to align and translate*, 2015).
 //!
 //! Words are numbers from 1; 0 stands behind the end of a sentence, and is what the decoder is given before its first word and
-//! gives behind its last.
+//! gives behind its last. Data may have marks of their own where sentences begin and end: they are learned as words are.
 
 use bespoke_nn::{Adam, Attention, Graph, I32, Init, Recurrent, Value};
 

@@ -4,6 +4,7 @@ mod autoencoder;
 mod charmodel;
 mod dcgan;
 mod gpt;
+mod hopfield;
 mod logic;
 mod mlp;
 mod recurrent;
