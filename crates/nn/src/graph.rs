@@ -428,20 +428,6 @@ impl Graph {
         }
     }
 
-    /// Keeps a mistake of the caller's, for what is built outside of this crate: see [`Graph`]. The value spoils what uses it.
-    ///
-    /// ```
-    /// use bespoke_nn::Graph;
-    ///
-    /// let g = Graph::new();
-    /// g.mistake("patches: expected a size that 4 divides, got 30");
-    /// assert!(g.finish().unwrap_err().to_string().ends_with("got 30"));
-    /// ```
-    #[track_caller]
-    pub fn mistake(&self, message: impl Into<String>) -> Value<'_> {
-        self.refuse(message.into())
-    }
-
     /// A value that spoils what uses it.
     pub(crate) fn spoiled(&self) -> Value<'_> {
         Value { graph: self, id: None }
@@ -450,6 +436,23 @@ impl Graph {
     /// Keeps the first error.
     pub(crate) fn fail(&self, error: BuildError) {
         self.inner.borrow_mut().error.get_or_insert(error);
+    }
+
+    /// Keeps a mistake in what a model was asked for, such as a size that it cannot have, at the caller's line: building goes
+    /// on, and whoever takes the graph is told of its first mistake. Gives a value that spoils what uses it.
+    ///
+    /// ```
+    /// use bespoke_nn::{F32, Graph};
+    ///
+    /// let g = Graph::new();
+    /// let x = g.input("x", F32, [4, 7]);
+    /// let halves = if x.shape()[1] % 2 == 0 { x.reshape([4, 2, 3]) } else { g.mistake("expected an even width") };
+    /// halves.tanh();
+    /// assert!(g.finish().unwrap_err().to_string().ends_with("expected an even width"));
+    /// ```
+    #[track_caller]
+    pub fn mistake(&self, message: impl Into<String>) -> Value<'_> {
+        self.refuse(message.into())
     }
 
     /// Keeps an error of the caller's; gives a handle that spoils what uses it.

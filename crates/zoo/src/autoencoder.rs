@@ -7,6 +7,7 @@ use bespoke_nn::{Adam, F32, Graph, Module, Sgd, Value};
 use crate::{Architecture, Options, Parts, Task};
 
 const DEFAULTS: Options = Options { batch: 128, size: 784, channels: 1, classes: 1, width: 1.0 };
+const SMALL: Options = Options { batch: 16, size: 36, channels: 1, classes: 1, width: 0.0625 };
 
 /// Undercomplete (L31): the code is narrower than the image.
 pub const AUTOENCODER: Architecture = Architecture {
@@ -14,6 +15,7 @@ pub const AUTOENCODER: Architecture = Architecture {
     about: "undercomplete autoencoder 784-256-32-256-784 with ReLU, binary cross-entropy",
     task: Task::Reconstruction,
     defaults: DEFAULTS,
+    small: SMALL,
     build: |g, options| {
         let x = image(g, options);
         let model = Autoencoder { units: units(options, &[256, 32]), ..Autoencoder::default() };
@@ -30,6 +32,7 @@ pub const LINEAR: Architecture = Architecture {
     about: "linear autoencoder 784-32-784 under the squared error, which learns the subspace of PCA",
     task: Task::Reconstruction,
     defaults: DEFAULTS,
+    small: SMALL,
     build: |g, options| {
         let x = image(g, options);
         let output = x.apply(&Autoencoder::shallow(options.features(32), |h| h));
@@ -44,6 +47,7 @@ pub const OVERCOMPLETE: Architecture = Architecture {
     about: "overcomplete autoencoder 784-1024-784 with ReLU, binary cross-entropy",
     task: Task::Reconstruction,
     defaults: DEFAULTS,
+    small: SMALL,
     build: |g, options| {
         let x = image(g, options);
         let model = Autoencoder::shallow(options.features(1024), |h| h.relu());
@@ -59,6 +63,7 @@ pub const SPARSE: Architecture = Architecture {
     about: "sparse autoencoder 784-1024-784: mean squared error of the image + 1e-4 Σ|h|",
     task: Task::Reconstruction,
     defaults: DEFAULTS,
+    small: SMALL,
     build: |g, options| {
         let x = image(g, options);
         let model = Autoencoder::shallow(options.features(1024), |h| h.relu());
@@ -77,6 +82,7 @@ pub const CONTRACTIVE: Architecture = Architecture {
     about: "contractive autoencoder 784-256-784 with sigmoids: mean squared error + 1e-4 Σ‖∇h‖²",
     task: Task::Reconstruction,
     defaults: DEFAULTS,
+    small: SMALL,
     build: |g, options| {
         let x = image(g, options);
         let model = Autoencoder::shallow(options.features(256), |h| h.sigmoid());
@@ -96,6 +102,7 @@ pub const DENOISING: Architecture = Architecture {
     about: "denoising autoencoder 784-512-784: the image from one that lacks 30 % of its pixels",
     task: Task::Reconstruction,
     defaults: DEFAULTS,
+    small: SMALL,
     build: |g, options| {
         let x = image(g, options);
         let model = Autoencoder::shallow(options.features(512), |h| h.relu());
@@ -112,6 +119,7 @@ pub const STOCHASTIC: Architecture = Architecture {
     about: "stochastic autoencoder 784-256-32-256-784: noisy image and code, −log p(image | code) in nats",
     task: Task::Reconstruction,
     defaults: DEFAULTS,
+    small: SMALL,
     build: |g, options| {
         let x = image(g, options);
         let model = Autoencoder { units: units(options, &[256, 32]), ..Autoencoder::default() };

@@ -16,6 +16,7 @@ pub const CHAR_LSTM: Architecture = Architecture {
     about: "characters of 256 to vectors of 64, two LSTM layers of 256, logits of the next; Adam",
     task: Task::Text,
     defaults: Options { batch: 32, size: 64, channels: 1, classes: 256, width: 1.0 },
+    small: Options { batch: 4, size: 12, channels: 1, classes: 5, width: 0.0625 },
     build,
     optimizer: || Box::new(Adam::new(2e-3)),
 };

@@ -17,6 +17,7 @@ pub const DCGAN: Architecture = Architecture {
     about: "DCGAN for 28x28: noise of 100 to 128-64 features and an image; 64-128 features to real or not; Adam",
     task: Task::Reconstruction,
     defaults: Options { batch: 64, size: 28, channels: 1, classes: 1, width: 1.0 },
+    small: Options { batch: 8, size: 8, channels: 1, classes: 1, width: 0.125 },
     build,
     optimizer: || Box::new(Adam::new(2e-4).betas(0.5, 0.999)),
 };

@@ -15,6 +15,7 @@ pub const GPT: Architecture = Architecture {
     about: "GPT-like: 4 pre-norm blocks of width 256, 4 heads, 128 tokens of 256, cross-entropy, Adam",
     task: Task::Text,
     defaults: Options { batch: 8, size: 128, channels: 1, classes: 256, width: 1.0 },
+    small: Options { batch: 4, size: 12, channels: 1, classes: 5, width: 0.0625 },
     build,
     optimizer: || Box::new(Adam::new(1e-3)),
 };

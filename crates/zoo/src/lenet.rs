@@ -11,6 +11,7 @@ pub const LENET5: Architecture = Architecture {
     about: "LeNet-5 (LeCun et al. 1998): two convolutions of 5×5 with max pooling, 120-84-10, ReLU, cross-entropy",
     task: Task::Images,
     defaults: Options { batch: 128, size: 28, channels: 1, classes: 10, width: 1.0 },
+    small: Options { batch: 2, size: 28, channels: 1, classes: 10, width: 1.0 },
     build,
     optimizer: || Box::new(Sgd::new(0.05).momentum(0.9)),
 };

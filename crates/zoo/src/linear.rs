@@ -10,6 +10,7 @@ pub const LINEAR: Architecture = Architecture {
     about: "a linear unit of 3 inputs under the squared error: the delta rule",
     task: Task::Other,
     defaults: Options { batch: 1, size: 1, channels: 3, classes: 1, width: 1.0 },
+    small: Options { batch: 2, size: 1, channels: 3, classes: 1, width: 1.0 },
     build,
     optimizer: || Box::new(Sgd::new(0.1)),
 };

@@ -7,7 +7,7 @@ use bespoke_nn::{Adam, F32, Graph, Init, Module, Sgd, Value};
 
 use crate::{Architecture, Options, Parts, Task};
 
-const DEFAULTS: Options = Options { batch: 4, size: 1, channels: 2, classes: 1, width: 1.0 };
+const SIZES: Options = Options { batch: 4, size: 1, channels: 2, classes: 1, width: 1.0 };
 
 /// One unit under the perceptron rule w ← w + η(t − y)x, averaged over the batch (Rosenblatt, *The perceptron*, 1958). The
 /// output is 0 or 1; the loss is the excitation of what is wrong, |e| (see [`perceptron_loss`]).
@@ -15,7 +15,8 @@ pub const PERCEPTRON: Architecture = Architecture {
     name: "perceptron",
     about: "a unit with a threshold under the perceptron rule: it tells apart what a line can",
     task: Task::Other,
-    defaults: DEFAULTS,
+    defaults: SIZES,
+    small: SIZES,
     build: |g, options| {
         let (x, t) = inputs(g, options);
         let e = excitation(x);
@@ -30,7 +31,8 @@ pub const XOR: Architecture = Architecture {
     name: "xor",
     about: "two layers 2-4-1 with tanh under binary cross-entropy, which learn exclusive or",
     task: Task::Other,
-    defaults: DEFAULTS,
+    defaults: SIZES,
+    small: SIZES,
     build: |g, options| {
         let (x, t) = inputs(g, options);
         // Large weights put the lines of the hidden units between the points from the start.

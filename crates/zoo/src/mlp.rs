@@ -10,6 +10,7 @@ pub const MLP: Architecture = Architecture {
     about: "784-512-256-10 with ReLU, cross-entropy, gradient descent with momentum",
     task: Task::Images,
     defaults: Options { batch: 128, size: 784, channels: 1, classes: 10, width: 1.0 },
+    small: Options { batch: 2, size: 784, channels: 1, classes: 10, width: 1.0 },
     build,
     optimizer: || Box::new(Sgd::new(0.05).momentum(0.9)),
 };
@@ -21,6 +22,7 @@ pub const DEEP: Architecture = Architecture {
     about: "10 layers of 500 tanh units, mean squared error, gradient descent",
     task: Task::Other,
     defaults: Options { batch: 128, size: 10, channels: 500, classes: 1, width: 1.0 },
+    small: Options { batch: 16, size: 10, channels: 20, classes: 1, width: 0.04 },
     build: build_deep,
     optimizer: || Box::new(Sgd::new(0.1)),
 };

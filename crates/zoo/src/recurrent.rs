@@ -13,6 +13,7 @@ pub const ELMAN: Architecture = Architecture {
     about: "Elman's recurrent net 128-256 over 64 steps, its last state to 10 classes, Adam",
     task: Task::Sequences,
     defaults: DEFAULTS,
+    small: Options { batch: 24, size: 10, channels: 3, classes: 2, width: 0.0625 },
     build: |g, options| build(g, Kind::Elman, options),
     optimizer: || Box::new(Adam::new(1e-3)),
 };

@@ -16,6 +16,7 @@ pub const SEQ2SEQ: Architecture = Architecture {
     about: "encoder and decoder GRU of 128 with additive attention, 20 of 1000 words each; Adam",
     task: Task::Translation,
     defaults: Options { batch: 32, size: 20, channels: 1, classes: 1000, width: 1.0 },
+    small: Options { batch: 12, size: 6, channels: 1, classes: 8, width: 0.125 },
     build,
     optimizer: || Box::new(Adam::new(2e-3)),
 };
@@ -113,11 +114,11 @@ impl Seq2Seq {
     pub fn translate<'g>(&self, memory: &Memory<'g>, length: usize) -> Value<'g> {
         let g = memory.start.graph();
         let rows = memory.start.shape().get(1).copied().unwrap_or_default();
-        let (word, ended) = (g.full(I32, [rows, 1], 0.0), g.full(bespoke_nn::Bool, [rows, 1], 0.0));
-        let written = g.scan(&[word, ended, memory.start], &[]).length(length).run(|carry, _| {
+        let (nothing, ended) = (g.full(I32, [rows, 1], 0.0), g.full(bespoke_nn::Bool, [rows, 1], 0.0));
+        let written = g.scan(&[nothing, ended, memory.start], &[]).length(length).run(|carry, _| {
             let [word, ended, state] = [carry[0], carry[1], carry[2]];
             let (logits, state) = self.decode(memory, word, state);
-            let word = ended.select(word * 0, logits.argmax(-1));
+            let word = ended.select(nothing, logits.argmax(-1));
             (vec![word, ended.logical_or(word.eq(0)), state], vec![word.squeeze(1)])
         });
         written.steps[0].t()

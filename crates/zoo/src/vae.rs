@@ -15,6 +15,7 @@ pub const VAE: Architecture = Architecture {
     about: "variational autoencoder 784-400-20-400-784 with tanh: binary cross-entropy + KL divergence",
     task: Task::Reconstruction,
     defaults: Options { batch: 128, size: 784, channels: 1, classes: 1, width: 1.0 },
+    small: Options { batch: 16, size: 36, channels: 1, classes: 1, width: 0.1 },
     build,
     optimizer: || Box::new(Adam::new(1e-3)),
 };

@@ -1,13 +1,8 @@
 use bespoke_nn::{Adam, F32, F64, Graph, Trainer, Value};
 use bespoke_tensor::{Scalar, Tensor, Type};
-use bespoke_zoo::{
-    Options,
-    autoencoder::{Autoencoder, active, contraction, masked, noisy, sparsity},
-};
+use bespoke_zoo::autoencoder::{Autoencoder, active, contraction, masked, noisy, sparsity};
 
-use crate::{floats, parameters_of, sound_and_learns, steps, uniform, waves};
-
-const TINY: Options = Options { batch: 16, size: 36, channels: 1, classes: 1, width: 0.0625 };
+use crate::{floats, parameters_of, small, sound_and_learns, steps, uniform, waves};
 
 const ALL: [&str; 7] = [
     "autoencoder",
@@ -24,10 +19,12 @@ fn all_learn() {
     let image = waves([16, 36], 6);
     for name in ALL {
         // The cross-entropy of grey pixels does not fall to 0.
-        let error =
-            steps(name, &TINY, &[("image", &image)], 60).iter().map(|s| s["error"]).collect::<Vec<_>>();
+        let error = steps(name, &small(name), &[("image", &image)], 60)
+            .iter()
+            .map(|s| s["error"])
+            .collect::<Vec<_>>();
         assert!(error[59] < 0.9 * error[0], "{name}: {error:?}");
-        sound_and_learns(name, &TINY, &[("image", &image)], &["image"], (60, 0.98));
+        sound_and_learns(name, &small(name), &[("image", &image)], &["image"], (60, 0.98));
     }
 }
 

@@ -1,8 +1,8 @@
 use bespoke_nn::{F32, Graph, I32, Init};
 use bespoke_tensor::Tensor;
-use bespoke_zoo::{Options, charmodel::CharModel};
+use bespoke_zoo::charmodel::CharModel;
 
-use crate::{integers, parameters_of, sound_and_learns};
+use crate::{integers, parameters_of, small, sound_and_learns};
 
 fn token(i: usize) -> usize {
     [1, 3, 0, 3, 2, 3][i % 6]
@@ -10,11 +10,10 @@ fn token(i: usize) -> usize {
 
 #[test]
 fn it_learns() {
-    let options = Options { batch: 4, size: 12, channels: 1, classes: 5, width: 0.0625 };
     let tokens = integers([4, 12], |i| token(i / 12 + i % 12));
     let targets = integers([4, 12], |i| token(i / 12 + i % 12 + 1));
     let inputs = [("tokens", &tokens), ("targets", &targets)];
-    sound_and_learns("char-lstm", &options, &inputs, &["tokens"], (150, 0.6));
+    sound_and_learns("char-lstm", &small("char-lstm"), &inputs, &["tokens"], (150, 0.6));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 use bespoke_nn::{Graph, I32};
 use bespoke_tensor::Tensor;
-use bespoke_zoo::{Options, gpt::Gpt};
+use bespoke_zoo::gpt::Gpt;
 
-use crate::{integers, parameters, parameters_of, sound_and_learns};
+use crate::{integers, parameters, parameters_of, small, sound_and_learns};
 
 /// A sequence of which the next token follows from the last two.
 fn token(i: usize) -> usize {
@@ -11,11 +11,10 @@ fn token(i: usize) -> usize {
 
 #[test]
 fn it_learns() {
-    let options = Options { batch: 4, size: 12, channels: 1, classes: 5, width: 0.0625 };
     let tokens = integers([4, 12], |i| token(i / 12 + i % 12));
     let targets = integers([4, 12], |i| token(i / 12 + i % 12 + 1));
     let inputs = [("tokens", &tokens), ("targets", &targets)];
-    sound_and_learns("gpt", &options, &inputs, &["tokens"], (150, 0.4));
+    sound_and_learns("gpt", &small("gpt"), &inputs, &["tokens"], (150, 0.4));
 }
 
 #[test]

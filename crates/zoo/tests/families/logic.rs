@@ -5,7 +5,7 @@ use bespoke_zoo::{
     logic::{LogicUnit, exclusive_or},
 };
 
-use crate::{architecture, parameters_of, sound_and_learns, steps};
+use crate::{architecture, parameters_of, small, sound_and_learns, steps};
 
 /// All points of two bits.
 fn points() -> Tensor {
@@ -23,10 +23,6 @@ const TABLES: [(&str, [f32; 4]); 6] = [
 ];
 
 const XOR: [f32; 4] = [0.0, 1.0, 1.0, 0.0];
-
-fn options() -> Options {
-    architecture("perceptron").defaults
-}
 
 fn targets(table: [f32; 4]) -> Tensor {
     Tensor::from_slice([4], &table).unwrap()
@@ -52,7 +48,7 @@ fn units_by_hand_are_logic() {
     for (name, unit) in [("and", LogicUnit::and(3)), ("or", LogicUnit::or(3)), ("nor", LogicUnit::nor(3))] {
         g.output(name, x.apply(&unit).sum());
     }
-    let all = Tensor::from_vec([8, 3], (0..24).map(|i| (i / 3 >> (i % 3) & 1) as f32).collect()).unwrap();
+    let all = Tensor::from_vec([8, 3], (0..24).map(|i| ((i / 3) >> (i % 3) & 1) as f32).collect()).unwrap();
     let outputs = g.compile().unwrap().run(&[("x", &all)]).unwrap();
     let count = |name: &str| outputs.get(name).unwrap().get(0).to_f64();
     assert_eq!([count("and"), count("or"), count("nor")], [1.0, 7.0, 1.0]);
@@ -68,7 +64,7 @@ fn the_rule_learns_what_a_line_can_tell_apart() {
     let x = points();
     for (name, table) in TABLES {
         let t = targets(table);
-        let accuracy: Vec<f64> = steps("perceptron", &options(), &[("x", &x), ("t", &t)], 60)
+        let accuracy: Vec<f64> = steps("perceptron", &small("perceptron"), &[("x", &x), ("t", &t)], 60)
             .iter()
             .map(|s| s["accuracy"])
             .collect();
@@ -76,14 +72,15 @@ fn the_rule_learns_what_a_line_can_tell_apart() {
     }
     let inputs = [("x", &x), ("t", &targets(TABLES[0].1))];
     // At first the excitation is 0, and so is the loss: from a later step on it falls.
-    let losses: Vec<f64> = steps("perceptron", &options(), &inputs, 60).iter().map(|s| s["loss"]).collect();
+    let losses: Vec<f64> =
+        steps("perceptron", &small("perceptron"), &inputs, 60).iter().map(|s| s["loss"]).collect();
     assert!(losses[1] > 0.0 && losses[59] == 0.0, "{losses:?}");
 }
 
 #[test]
 fn steps_are_those_of_the_rule() {
     // One example at a time, η = 1: w ← w + (t − y)x.
-    let one = Options { batch: 1, ..options() };
+    let one = Options { batch: 1, ..small("perceptron") };
     let model = architecture("perceptron").model_with(&one).unwrap();
     let mut states: std::collections::BTreeMap<String, Tensor> = model.start.iter().cloned().collect();
     let (mut w, mut b) = ([0.0f32; 2], 0.0f32);
@@ -108,11 +105,11 @@ fn steps_are_those_of_the_rule() {
 fn exclusive_or_takes_two_layers() {
     let (x, t) = (points(), targets(XOR));
     let inputs = [("x", &x), ("t", &t)];
-    let one = steps("perceptron", &options(), &inputs, 300);
+    let one = steps("perceptron", &small("perceptron"), &inputs, 300);
     assert!(one.iter().all(|s| s["accuracy"] <= 0.75), "a line told them apart");
-    let two = steps("xor", &options(), &inputs, 300);
+    let two = steps("xor", &small("perceptron"), &inputs, 300);
     assert_eq!(two[299]["accuracy"], 1.0);
-    sound_and_learns("xor", &options(), &inputs, &["x"], (300, 0.1));
+    sound_and_learns("xor", &small("perceptron"), &inputs, &["x"], (300, 0.1));
     assert_eq!(parameters_of("perceptron"), 3);
     assert_eq!(parameters_of("xor"), 3 * 4 + 5);
 }

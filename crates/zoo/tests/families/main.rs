@@ -2,8 +2,10 @@
 
 mod autoencoder;
 mod charmodel;
+mod conv_autoencoder;
 mod dcgan;
 mod gpt;
+mod gqn;
 mod hopfield;
 mod logic;
 mod mlp;
@@ -15,7 +17,7 @@ mod vit;
 use std::collections::BTreeMap;
 
 use bespoke_graph::verify;
-use bespoke_nn::{F32, Graph, I32, Summary, Trainer};
+use bespoke_nn::{F32, Graph, I32, Trainer};
 use bespoke_tensor::{Scalar, Shape, Tensor, Type};
 use bespoke_zoo::{Architecture, Options, find};
 
@@ -49,12 +51,17 @@ fn architecture(name: &str) -> &'static Architecture {
     find(name).unwrap_or_else(|| panic!("there is no model {name}"))
 }
 
-/// The number of a model's parameters, without their values.
+/// The small sizes of an architecture.
+fn small(name: &str) -> Options {
+    architecture(name).small
+}
+
+/// The number of a model's parameters that training changes, without their values.
 fn parameters(build: impl FnOnce(&Graph)) -> usize {
     let g = Graph::new();
     build(&g);
     g.finish().unwrap();
-    Summary::of(&g).parameters
+    g.parameters().iter().filter(|p| p.trainable).map(|p| p.ty.elements()).sum()
 }
 
 /// The number of an architecture's parameters in its usual sizes.

@@ -2,13 +2,13 @@ use bespoke_nn::{F32, Graph, Init, Value};
 use bespoke_tensor::Scalar;
 use bespoke_zoo::{Options, mlp::DeepMlp};
 
-use crate::{floats, parameters_of, sound_and_learns, uniform, waves};
+use crate::{floats, parameters_of, small, sound_and_learns, uniform, waves};
 
 #[test]
 fn any_depth_learns() {
     let (x, t) = (waves([16, 20], 5), floats([16, 20], |i| 0.5 * (i as f64).sin()));
     for depth in [1, 2, 10] {
-        let options = Options { batch: 16, size: depth, channels: 20, classes: 1, width: 0.04 };
+        let options = Options { size: depth, ..small("mlp-deep") };
         sound_and_learns("mlp-deep", &options, &[("x", &x), ("t", &t)], &["x"], (100, 0.98));
     }
     assert_eq!(parameters_of("mlp-deep"), 10 * (500 * 500 + 500));

@@ -1,15 +1,11 @@
 use bespoke_nn::{F32, Graph};
-use bespoke_zoo::{
-    Options,
-    recurrent::{Kind, SequenceClassifier},
-};
+use bespoke_zoo::recurrent::{Kind, SequenceClassifier};
 
-use crate::{floats, integers, parameters, parameters_of, sound_and_learns, uniform};
+use crate::{floats, integers, parameters, parameters_of, small, sound_and_learns, uniform};
 
 #[test]
 fn all_learn() {
     // Which half of the sequence is loud?
-    let options = Options { batch: 24, size: 10, channels: 3, classes: 2, width: 0.0625 };
     let label = |row: usize| row % 3 % 2;
     let sequence = floats([24, 10, 3], |i| {
         let loud = i / 3 % 10 / 5 == label(i / 30);
@@ -18,7 +14,7 @@ fn all_learn() {
     let labels = integers([24], label);
     for name in ["elman", "lstm", "gru"] {
         let inputs = [("sequence", &sequence), ("label", &labels)];
-        sound_and_learns(name, &options, &inputs, &["sequence"], (120, 0.5));
+        sound_and_learns(name, &small(name), &inputs, &["sequence"], (120, 0.5));
     }
 }
 

@@ -5,32 +5,29 @@ use bespoke_zoo::{
     seq2seq::{Seq2Seq, counted, shifted},
 };
 
-use crate::{architecture, integers, parameters_of, sound_and_learns};
+use crate::{architecture, integers, parameters_of, small, sound_and_learns};
 
 /// A sentence of 1 to 4 words of 1 to 5; its translation has them in reverse, each one greater.
-fn sentence(row: usize) -> (Vec<i32>, Vec<i32>) {
+fn sentence(row: usize) -> [Vec<i32>; 2] {
     let words: Vec<i32> = (0..1 + row % 4).map(|i| ((row * 3 + i * (row / 4 + 2)) % 5 + 1) as i32).collect();
     let translated = words.iter().rev().map(|w| w + 1).collect();
-    (words, translated)
+    [words, translated]
 }
 
 /// Sentences `[rows,size]` and their translations.
 fn sentences(rows: usize, size: usize) -> [Tensor; 2] {
     let padded = |words: Vec<i32>| (0..size).map(move |i| words.get(i).copied().unwrap_or(0));
-    let all = |which: fn((Vec<i32>, Vec<i32>)) -> Vec<i32>| {
-        let words = (0..rows).flat_map(|row| padded(which(sentence(row)))).collect();
+    [0, 1].map(|side| {
+        let words = (0..rows).flat_map(|row| padded(sentence(row)[side].clone())).collect();
         Tensor::from_vec([rows, size], words).unwrap()
-    };
-    [all(|s| s.0), all(|s| s.1)]
+    })
 }
-
-const TINY: Options = Options { batch: 12, size: 6, channels: 1, classes: 8, width: 0.125 };
 
 #[test]
 fn it_learns() {
     let [source, target] = sentences(12, 6);
     let inputs = [("source", &source), ("target", &target)];
-    sound_and_learns("seq2seq", &TINY, &inputs, &["source"], (60, 0.8));
+    sound_and_learns("seq2seq", &small("seq2seq"), &inputs, &["source"], (60, 0.8));
 }
 
 #[test]
@@ -46,7 +43,7 @@ fn parameters_are_those_of_the_layers() {
 fn translations_are_learned_and_end_where_they_should() {
     let [source, target] = sentences(12, 6);
     let g = Graph::new();
-    let parts = architecture("seq2seq").build(&g, &TINY);
+    let parts = architecture("seq2seq").build(&g, &small("seq2seq"));
     let mut training =
         Trainer::new(parts.loss, Adam::new(0.02)).metric("accuracy", parts.metrics[0].1).compile().unwrap();
     let mut accuracy = 0.0;
@@ -67,7 +64,7 @@ fn translations_are_learned_and_end_where_they_should() {
 /// The loss of twelve sentences padded to a size, and its gradients by all parameters.
 fn loss_and_slopes(size: usize) -> (f64, Vec<Vec<f32>>) {
     let g = Graph::new();
-    let parts = architecture("seq2seq").build(&g, &Options { size, ..TINY });
+    let parts = architecture("seq2seq").build(&g, &Options { size, ..small("seq2seq") });
     let mut graph = g.finish().unwrap();
     graph.clear_outputs();
     let loss = parts.loss.node().unwrap();

@@ -1,16 +1,12 @@
 use bespoke_nn::{Adam, F32, F64, Graph, Init, Trainer};
-use bespoke_zoo::{
-    Options,
-    vae::{Code, Objective, Vae},
-};
+use bespoke_zoo::vae::{Code, Objective, Vae};
 
-use crate::{floats, parameters_of, sound_and_learns, uniform, waves};
+use crate::{floats, parameters_of, small, sound_and_learns, uniform, waves};
 
 #[test]
 fn it_learns() {
-    let options = Options { batch: 16, size: 36, channels: 1, classes: 1, width: 0.1 };
     let image = waves([16, 36], 6);
-    sound_and_learns("vae", &options, &[("image", &image)], &["image"], (100, 0.98));
+    sound_and_learns("vae", &small("vae"), &[("image", &image)], &["image"], (100, 0.98));
 }
 
 #[test]

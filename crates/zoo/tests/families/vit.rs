@@ -1,14 +1,13 @@
 use bespoke_nn::{F32, Graph};
-use bespoke_zoo::{Options, vit::Vit};
+use bespoke_zoo::vit::Vit;
 
-use crate::{integers, parameters, parameters_of, sound_and_learns, waves};
+use crate::{integers, parameters, parameters_of, small, sound_and_learns, waves};
 
 #[test]
 fn it_learns() {
-    let options = Options { batch: 12, size: 8, channels: 2, classes: 3, width: 0.25 };
     let image = waves([12, 2, 8, 8], 8);
     let label = integers([12], |row| row * 5 % 3);
-    sound_and_learns("vit", &options, &[("image", &image), ("label", &label)], &["image"], (60, 0.5));
+    sound_and_learns("vit", &small("vit"), &[("image", &image), ("label", &label)], &["image"], (60, 0.5));
 }
 
 #[test]
