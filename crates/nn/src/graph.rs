@@ -34,7 +34,7 @@ pub struct Layer {
     pub name: String,
     /// The type of its result.
     pub output: Type,
-    /// The number of its parameters.
+    /// The number of its parameters, without running statistics.
     pub parameters: usize,
     /// The node of its result.
     pub node: NodeId,
@@ -259,6 +259,34 @@ impl Graph {
         drop(inner);
         if frozen == 0 {
             self.refuse(format!("freeze: no parameter's name starts with `{prefix}`"));
+        }
+    }
+
+    /// Gives the parameters whose names start so, behind the scopes around, another start than their layers gave them. A name
+    /// that no parameter has is a mistake.
+    ///
+    /// ```
+    /// use bespoke_nn::{F32, Graph, Init};
+    ///
+    /// let g = Graph::new();
+    /// g.input("x", F32, [4, 3]).dense(2).relu();
+    /// g.initialize("dense0/bias", Init::Constant(1.0));
+    /// assert_eq!(g.start_values()[1].1.view::<f32>()?, [1.0, 1.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn initialize(&self, prefix: &str, init: Init) {
+        let outermost = self.outermost();
+        let mut inner = outermost.inner.borrow_mut();
+        let prefix = inner.scoped(prefix);
+        let mut found = false;
+        for parameter in inner.parameters.iter_mut().filter(|p| p.name.starts_with(&prefix)) {
+            parameter.init = init;
+            found = true;
+        }
+        drop(inner);
+        if !found {
+            self.refuse(format!("initialize: no parameter's name starts with `{prefix}`"));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use bespoke_graph::philox;
 use bespoke_tensor::{Scalar, Tensor, Type};
+use rayon::{iter::*, slice::ParallelSliceMut};
 
 /// A start value. The lecture's small interval is `Uniform(0.01)`; its Xavier, drawn / √fan_in, is [`Init::LecunNormal`], and its
 /// He, drawn / √(fan_in / 2), is [`Init::HeNormal`].
@@ -69,22 +70,33 @@ impl Init {
         let fan_in = ty.shape.first().copied().unwrap_or(1);
         let fan_out = ty.elements() / fan_in.max(1);
         let draws = Draws::new(name, seed);
-        let each = |f: &dyn Fn(usize) -> f64| Tensor::from_fn(ty, |i| Scalar::F64(f(i)));
         match self.with_fans(fan_in, fan_out) {
-            Init::Constant(value) => each(&|_| value),
-            Init::Uniform(limit) => each(&|i| (draws.uniforms(i, 0)[0] * 2.0 - 1.0) * limit),
-            Init::Normal(deviation) => each(&|i| draws.normal(i, 0) * deviation),
-            Init::TruncatedNormal(deviation) => each(&|i| {
+            Init::Constant(value) => each(ty, |_| value),
+            Init::Uniform(limit) => each(ty, |i| (draws.uniforms(i, 0)[0] * 2.0 - 1.0) * limit),
+            Init::Normal(deviation) => each(ty, |i| draws.normal(i, 0) * deviation),
+            Init::TruncatedNormal(deviation) => each(ty, |i| {
                 let mut tries = (0..).map(|attempt| draws.normal(i, attempt));
                 tries.find(|x| x.abs() <= 2.0).expect("one of 22 is beyond") * deviation
             }),
             Init::Orthogonal(gain) => {
                 let matrix = orthonormal(fan_in, fan_out, &|i| draws.normal(i, 0));
-                each(&|i| matrix[i] * gain)
+                each(ty, |i| matrix[i] * gain)
             }
             _ => unreachable!("fans were replaced by numbers"),
         }
     }
+}
+
+/// The tensor of what `f` gives for each flat index, on all processors: large models have 10⁸ of them.
+fn each(ty: Type, f: impl Fn(usize) -> f64 + Sync) -> Tensor {
+    let mut tensor = Tensor::zeros(ty);
+    let Ok(elements) = tensor.view_mut::<f32>() else {
+        return Tensor::from_fn(ty, |i| Scalar::F64(f(i)));
+    };
+    elements.par_chunks_mut(4096).enumerate().for_each(|(chunk, elements)| {
+        elements.iter_mut().enumerate().for_each(|(i, x)| *x = f(chunk * 4096 + i) as f32);
+    });
+    tensor
 }
 
 /// The random numbers of a parameter.

@@ -8,9 +8,10 @@ impl Graph {
         self.pop_scope();
         let Some(node) = output.id else { return output };
         let prefix = format!("{name}/");
-        let parameters = self.parameters();
-        let own = parameters.iter().filter(|p| p.name.starts_with(&prefix));
+        let inner = self.outermost().inner.borrow();
+        let own = inner.parameters.iter().filter(|p| p.trainable && p.name.starts_with(&prefix));
         let parameters = own.map(|p| p.ty.elements()).sum();
+        drop(inner);
         let layer = Layer { name, output: output.ty(), parameters, node };
         output.graph.inner.borrow_mut().layers.push(layer);
         output

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use bespoke_graph::{Graph as Ir, Op};
-use bespoke_tensor::DType;
 
 use crate::Graph;
 
@@ -11,8 +10,10 @@ use crate::Graph;
 #[derive(Clone, Debug)]
 pub struct Summary {
     rows: Vec<[String; 4]>,
-    /// The number of all parameters.
+    /// The number of all parameters that training changes, as papers and PyTorch count them.
     pub parameters: usize,
+    /// The number of what belongs to the model too, but gradients do not change: running statistics, frozen parameters.
+    pub untrained: usize,
     /// Floating-point operations of one forward pass.
     pub flop: f64,
 }
@@ -49,6 +50,11 @@ fn node_flop(graph: &Ir, id: bespoke_graph::NodeId) -> f64 {
         Op::Custom(custom) => flop(&custom.body),
         _ => 0.0,
     }
+}
+
+/// Masks of pruned weights are no parameters.
+fn is_mask(parameter: &crate::Parameter) -> bool {
+    parameter.ty.dtype == bespoke_tensor::DType::Bool
 }
 
 /// Figures with a unit: `1.07 MFLOP`.
@@ -103,10 +109,11 @@ impl Summary {
                 flop_text(work),
             ]);
         }
-        // Masks of pruned weights are no parameters.
-        let numbers = inner.parameters.iter().filter(|p| p.ty.dtype != DType::Bool);
-        let parameters = numbers.map(|p| p.ty.elements()).sum();
-        Summary { rows, parameters, flop }
+        let count = |trainable: bool| {
+            let counted = inner.parameters.iter().filter(|p| p.trainable == trainable && !is_mask(p));
+            counted.map(|p| p.ty.elements()).sum()
+        };
+        Summary { rows, parameters: count(true), untrained: count(false), flop }
     }
 }
 
@@ -127,6 +134,9 @@ impl fmt::Display for Summary {
             line(row)?;
         }
         writeln!(f, "work: {}", flop_text(self.flop))?;
+        if self.untrained > 0 {
+            writeln!(f, "not trained: {}", thousands(self.untrained))?;
+        }
         write!(f, "parameters: {}", thousands(self.parameters))
     }
 }

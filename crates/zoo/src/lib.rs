@@ -7,8 +7,8 @@ pub mod dcgan;
 pub mod gpt;
 pub mod gqn;
 pub mod hopfield;
-mod lenet;
-mod linear;
+pub mod lenet;
+pub mod linear;
 pub mod logic;
 pub mod mlp;
 pub mod recurrent;
@@ -17,9 +17,11 @@ mod sequence;
 pub mod transformer;
 pub mod vae;
 pub mod vit;
+pub mod resnet;
+mod vision;
 
 use bespoke_graph::{Graph as Ir, NodeId};
-use bespoke_nn::{Graph, Optimizer, TrainError, Trainer, Value};
+use bespoke_nn::{Graph, Optimizer, Summary, TrainError, Trainer, Value};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 /// How large a model is, and what it is for. What a number means for an architecture that has no images is said where it is.
@@ -129,7 +131,7 @@ pub struct Model {
     /// The start values of the states, by name.
     pub start: Vec<(String, Tensor)>,
     /// Layers, shapes, parameters.
-    pub summary: bespoke_nn::Summary,
+    pub summary: Summary,
 }
 
 /// All architectures.
@@ -159,6 +161,11 @@ pub const ARCHITECTURES: &[Architecture] = &[
     conv_autoencoder::CONV_AUTOENCODER,
     conv_autoencoder::CONV_AUTOENCODER_3D,
     gqn::GQN,
+    resnet::RESNET18,
+    resnet::RESNET34,
+    resnet::RESNET50,
+    resnet::RESNET101,
+    resnet::RESNET152,
 ];
 
 /// The architecture of this name.
@@ -175,6 +182,17 @@ impl Architecture {
     /// The optimiser that it is usually trained with.
     pub fn optimizer(&self) -> Box<dyn Optimizer> {
         (self.optimizer)()
+    }
+
+    /// Layers, shapes and parameters, without the graphs that training needs, which take longer to make.
+    ///
+    /// # Errors
+    /// [`TrainError::Build`] if there is no model of these sizes.
+    pub fn summary(&self, options: &Options) -> Result<Summary, TrainError> {
+        let graph = Graph::new();
+        self.build(&graph, options);
+        graph.finish()?;
+        Ok(Summary::of(&graph))
     }
 
     /// The model's graphs in its usual sizes, for a batch.
@@ -203,7 +221,7 @@ impl Architecture {
                 backward.set_output(&format!("d_{}", p.name), d)?;
             }
         }
-        let summary = bespoke_nn::Summary::of(&graph);
+        let summary = Summary::of(&graph);
         let mut trainer = Trainer::new(parts.loss, self.optimizer());
         for (name, value) in &parts.metrics {
             trainer = trainer.metric(name, *value);
