@@ -1,6 +1,6 @@
 //! Fully connected layers.
 
-use crate::{Init, Layer, Value};
+use crate::{Init, Value};
 
 impl<'g> Value<'g> {
     /// A fully connected layer: x·W + b with parameters `dense0/weight` [inputs, units] and `dense0/bias`, numbered by
@@ -24,17 +24,10 @@ impl<'g> Value<'g> {
         let name = g.push_scope("dense", true);
         let weight = g.parameter("weight", ty.dtype, [ty.shape[1], units], init);
         let mut y = self.matmul(weight);
-        let mut parameters = ty.shape[1] * units;
         if bias {
             y = y + g.parameter("bias", ty.dtype, [units], Init::Constant(0.0));
-            parameters += units;
         }
-        g.pop_scope();
-        if let Some(node) = y.id {
-            let layer = Layer { name, output: y.ty(), parameters, node };
-            g.inner.borrow_mut().layers.push(layer);
-        }
-        y
+        g.end_layer(name, y)
     }
 
     /// The greatest of several dense layers, unit by unit (Goodfellow et al. 2013).

@@ -7,6 +7,9 @@ pub mod dcgan;
 pub mod gpt;
 pub mod gqn;
 pub mod hopfield;
+pub mod alexnet;
+pub mod googlenet;
+pub mod inception3;
 pub mod lenet;
 pub mod linear;
 pub mod logic;
@@ -42,10 +45,15 @@ pub struct Options {
 impl Options {
     /// A number of features, times the width: at least 1, and a multiple of 4 where the number is one.
     pub fn features(&self, published: usize) -> usize {
-        let scaled = published as f64 * self.width;
-        let unit = if published.is_multiple_of(4) { 4.0 } else { 1.0 };
-        ((scaled / unit).round() * unit).max(unit) as usize
+        features(published, self.width)
     }
+}
+
+/// See [`Options::features`].
+fn features(published: usize, width: f64) -> usize {
+    let scaled = published as f64 * width;
+    let unit = if published.is_multiple_of(4) { 4.0 } else { 1.0 };
+    ((scaled / unit).round() * unit).max(unit) as usize
 }
 
 /// What a model learns from: the names and shapes of its inputs.
@@ -161,6 +169,10 @@ pub const ARCHITECTURES: &[Architecture] = &[
     conv_autoencoder::CONV_AUTOENCODER,
     conv_autoencoder::CONV_AUTOENCODER_3D,
     gqn::GQN,
+    alexnet::ALEXNET,
+    alexnet::ALEXNET_GROUPED,
+    googlenet::GOOGLENET,
+    inception3::INCEPTION_V3,
     resnet::RESNET18,
     resnet::RESNET34,
     resnet::RESNET50,

@@ -1,14 +1,24 @@
 //! What networks for images have in common.
 
-use bespoke_nn::{Conv, F32, Graph, I32, Init, Norm, Value};
+use bespoke_nn::{Conv, F32, Graph, I32, Init, Norm, PerAxis, Value};
 
-use crate::Options;
+use crate::{Options, Parts};
 
 /// The inputs of a classifier: `image` f32 `[batch,channels,size,size]` and `label` i32 `[batch]`.
 #[track_caller]
 pub fn inputs<'g>(g: &'g Graph, options: &Options) -> (Value<'g>, Value<'g>) {
     let Options { batch, size, channels, .. } = *options;
     (g.input("image", F32, [batch, channels, size, size]), g.input("label", I32, [batch]))
+}
+
+/// A classifier with heads that only training has: their cross-entropies, times a weight, are added to its own. Measured on
+/// held-out data, the loss is its own alone.
+#[track_caller]
+pub fn with_heads<'g>(logits: Value<'g>, heads: &[Value<'g>], weight: f64, label: Value<'g>) -> Parts<'g> {
+    let own = logits.cross_entropy(label);
+    let all = heads.iter().fold(own, |sum, head| sum + head.cross_entropy(label) * weight);
+    let loss = label.graph().training().select(all, own).mean();
+    Parts::new(logits, loss).metric("accuracy", logits.accuracy(label))
 }
 
 /// An image itself, if its sides are at least so long; else a mistake is kept.
@@ -48,6 +58,29 @@ pub fn dense<'g>(name: &str, units: usize, x: Value<'g>) -> Value<'g> {
 pub fn conv<'g>(name: &str, features: usize, kernel: usize, stride: usize, x: Value<'g>) -> Value<'g> {
     let conv = Conv::new().stride(stride).padding(kernel / 2).bias(false).init(he_fan_out(features, kernel));
     x.graph().named(name, || x.conv2d(features, kernel, conv))
+}
+
+/// Convolution without bias, batch normalisation with ε = 10⁻³ and ReLU, as GoogLeNet and its successors have them in
+/// torchvision: `<name>/conv` and `<name>/bn`.
+#[track_caller]
+pub fn conv_bn_relu<'g>(
+    name: &str,
+    features: usize,
+    kernel: impl Into<PerAxis>,
+    conv: Conv,
+    x: Value<'g>,
+) -> Value<'g> {
+    let g = x.graph();
+    g.scope(name, || {
+        let h = g.named("conv", || x.conv2d(features, kernel, conv.bias(false)));
+        g.named("bn", || h.batch_norm(Norm::new().eps(1e-3))).relu()
+    })
+}
+
+/// Values side by side along the features.
+#[track_caller]
+pub fn join<'g>(branches: &[Value<'g>]) -> Value<'g> {
+    branches[0].concatenate(&branches[1..], 1)
 }
 
 /// Batch normalisation of a name.

@@ -1,6 +1,7 @@
 //! Parameters at the published sizes: as many as the papers, or torchvision, say.
 
-use bespoke_zoo::{Options, find};
+use bespoke_nn::{F32, Graph, Module, Summary};
+use bespoke_zoo::{Options, find, googlenet::GoogLeNet, inception3::InceptionV3};
 
 fn parameters(name: &str) -> usize {
     let architecture = find(name).unwrap();
@@ -16,6 +17,9 @@ fn counts_are_those_of_the_names() {
 #[test]
 fn counts_are_torchvisions() {
     for (name, count) in [
+        ("alexnet", 61_100_840),
+        ("googlenet", 13_004_888),
+        ("inception-v3", 27_161_264),
         ("resnet18", 11_689_512),
         ("resnet34", 21_797_672),
         ("resnet50", 25_557_032),
@@ -24,6 +28,24 @@ fn counts_are_torchvisions() {
     ] {
         assert_eq!(parameters(name), count, "{name}");
     }
+}
+
+#[test]
+fn counts_are_the_papers() {
+    for (name, count) in [("alexnet-grouped", 60_965_224)] {
+        assert_eq!(parameters(name), count, "{name}");
+    }
+}
+
+#[test]
+fn heads_are_counted_where_they_are() {
+    let parameters = |net: &dyn Module, size: usize| {
+        let g = Graph::new();
+        net.forward(g.input("image", F32, [1, 3, size, size]));
+        Summary::of(&g).parameters
+    };
+    assert_eq!(parameters(&GoogLeNet { width: 1.0, classes: 1000 }, 224), 6_624_904);
+    assert_eq!(parameters(&InceptionV3 { width: 1.0, classes: 1000 }, 299), 23_834_568);
 }
 
 #[test]

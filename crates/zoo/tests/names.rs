@@ -40,3 +40,46 @@ fn resnets() {
         ],
     );
 }
+
+#[test]
+fn networks_of_convolutions_and_dense_layers() {
+    has(
+        "alexnet",
+        &[
+            ("features/0/weight", &[64, 3, 11, 11]),
+            ("features/10/bias", &[256]),
+            ("classifier/1/weight", &[9216, 4096]),
+            ("classifier/6/bias", &[1000]),
+        ],
+    );
+}
+
+#[test]
+fn inception_modules() {
+    has(
+        "googlenet",
+        &[
+            ("conv1/conv/weight", &[64, 3, 7, 7]),
+            ("inception3a/branch1/bn/running_var", &[64]),
+            ("inception3a/branch2/0/conv/weight", &[96, 192, 1, 1]),
+            ("inception3a/branch3/1/conv/weight", &[32, 16, 3, 3]),
+            ("inception5b/branch4/1/conv/weight", &[128, 832, 1, 1]),
+            ("aux1/conv/conv/weight", &[128, 512, 1, 1]),
+            ("aux2/fc1/weight", &[2048, 1024]),
+            ("fc/weight", &[1024, 1000]),
+        ],
+    );
+    has(
+        "inception-v3",
+        &[
+            ("Conv2d_1a_3x3/conv/weight", &[32, 3, 3, 3]),
+            ("Mixed_5b/branch_pool/conv/weight", &[32, 192, 1, 1]),
+            ("Mixed_6a/branch3x3dbl_3/conv/weight", &[96, 96, 3, 3]),
+            ("Mixed_6e/branch7x7dbl_5/conv/weight", &[192, 192, 1, 7]),
+            ("Mixed_7a/branch7x7x3_4/bn/bias", &[192]),
+            ("Mixed_7c/branch3x3dbl_3b/conv/weight", &[384, 384, 3, 1]),
+            ("AuxLogits/conv1/conv/weight", &[768, 128, 5, 5]),
+            ("AuxLogits/fc/bias", &[1000]),
+        ],
+    );
+}
