@@ -8,6 +8,8 @@ pub mod gpt;
 pub mod gqn;
 pub mod hopfield;
 pub mod alexnet;
+pub mod densenet;
+pub mod fractalnet;
 pub mod googlenet;
 pub mod inception3;
 pub mod lenet;
@@ -20,8 +22,16 @@ mod sequence;
 pub mod transformer;
 pub mod vae;
 pub mod vit;
+pub mod mobilenet;
+pub mod neocognitron;
+pub mod nin;
+pub mod preact;
 pub mod resnet;
+pub mod squeezenet;
+pub mod unet;
+pub mod vgg;
 mod vision;
+pub mod wideresnet;
 
 use bespoke_graph::{Graph as Ir, NodeId};
 use bespoke_nn::{Graph, Optimizer, Summary, TrainError, Trainer, Value};
@@ -171,13 +181,25 @@ pub const ARCHITECTURES: &[Architecture] = &[
     gqn::GQN,
     alexnet::ALEXNET,
     alexnet::ALEXNET_GROUPED,
+    densenet::DENSENET121,
+    fractalnet::FRACTALNET,
     googlenet::GOOGLENET,
     inception3::INCEPTION_V3,
+    mobilenet::MOBILENET_V1,
+    neocognitron::NEOCOGNITRON,
+    nin::NIN,
+    preact::PREACT_RESNET18,
     resnet::RESNET18,
     resnet::RESNET34,
     resnet::RESNET50,
     resnet::RESNET101,
     resnet::RESNET152,
+    squeezenet::SQUEEZENET1_0,
+    squeezenet::SQUEEZENET1_1,
+    unet::UNET,
+    vgg::VGG16,
+    wideresnet::WIDE_RESNET_16_4,
+    wideresnet::WIDE_RESNET_28_10,
 ];
 
 /// The architecture of this name.

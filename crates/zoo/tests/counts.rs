@@ -18,6 +18,7 @@ fn counts_are_those_of_the_names() {
 fn counts_are_torchvisions() {
     for (name, count) in [
         ("alexnet", 61_100_840),
+        ("densenet121", 7_978_856),
         ("googlenet", 13_004_888),
         ("inception-v3", 27_161_264),
         ("resnet18", 11_689_512),
@@ -25,6 +26,9 @@ fn counts_are_torchvisions() {
         ("resnet50", 25_557_032),
         ("resnet101", 44_549_160),
         ("resnet152", 60_192_808),
+        ("squeezenet1.0", 1_248_424),
+        ("squeezenet1.1", 1_235_496),
+        ("vgg16", 138_357_544),
     ] {
         assert_eq!(parameters(name), count, "{name}");
     }
@@ -32,7 +36,19 @@ fn counts_are_torchvisions() {
 
 #[test]
 fn counts_are_the_papers() {
-    for (name, count) in [("alexnet-grouped", 60_965_224)] {
+    for (name, count) in [
+        ("alexnet-grouped", 60_965_224),
+        // 38.6 M, 4.2 M, 36.5 M and 2.7 M.
+        ("fractalnet", 38_647_114),
+        ("mobilenet-v1", 4_231_976),
+        ("wide-resnet-28-10", 36_479_194),
+        ("wide-resnet-16-4", 2_748_890),
+        // The sums over the layers that papers and authors' files list.
+        ("neocognitron", 29_722),
+        ("nin", 966_986),
+        ("preact-resnet18", 11_172_170),
+        ("unet", 31_030_658),
+    ] {
         assert_eq!(parameters(name), count, "{name}");
     }
 }

@@ -52,6 +52,55 @@ fn networks_of_convolutions_and_dense_layers() {
             ("classifier/6/bias", &[1000]),
         ],
     );
+    has(
+        "vgg16",
+        &[
+            ("features/0/weight", &[64, 3, 3, 3]),
+            ("features/28/bias", &[512]),
+            ("classifier/0/weight", &[25088, 4096]),
+            ("classifier/6/weight", &[4096, 1000]),
+        ],
+    );
+}
+
+#[test]
+fn modules_that_squeeze() {
+    has(
+        "squeezenet1.0",
+        &[
+            ("features/0/weight", &[96, 3, 7, 7]),
+            ("features/3/squeeze/weight", &[16, 96, 1, 1]),
+            ("features/10/expand1x1/bias", &[256]),
+            ("features/12/expand3x3/weight", &[256, 64, 3, 3]),
+            ("classifier/1/weight", &[1000, 512, 1, 1]),
+        ],
+    );
+    has(
+        "squeezenet1.1",
+        &[
+            ("features/0/weight", &[64, 3, 3, 3]),
+            ("features/4/squeeze/weight", &[16, 128, 1, 1]),
+            ("features/7/expand3x3/weight", &[128, 32, 3, 3]),
+            ("features/12/expand1x1/weight", &[256, 64, 1, 1]),
+        ],
+    );
+}
+
+#[test]
+fn dense_blocks() {
+    has(
+        "densenet121",
+        &[
+            ("features/conv0/weight", &[64, 3, 7, 7]),
+            ("features/norm0/running_var", &[64]),
+            ("features/denseblock1/denselayer1/conv1/weight", &[128, 64, 1, 1]),
+            ("features/denseblock3/denselayer24/norm1/weight", &[992]),
+            ("features/transition2/conv/weight", &[256, 512, 1, 1]),
+            ("features/denseblock4/denselayer16/conv2/weight", &[32, 128, 3, 3]),
+            ("features/norm5/bias", &[1024]),
+            ("classifier/weight", &[1024, 1000]),
+        ],
+    );
 }
 
 #[test]
