@@ -1,6 +1,7 @@
 //! Integration tests: one binary.
 
 mod columns;
+mod compact;
 mod compositions;
 mod contractive;
 mod derivatives;

@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use bespoke_runtime::Executable;
 use bespoke_tensor::{DType, Scalar, Shape, Tensor, Type};
 
-use crate::{Graph, Init, Parameter, TrainError, Value, constraint::incoming_axes, thousands};
+use crate::{Graph, Init, Parameter, States, TrainError, Value, constraint::incoming_axes, thousands};
 
 /// What the names of masks start with.
 const MASK: &str = "mask/";
@@ -145,16 +144,16 @@ impl Prune {
     ///
     /// # Errors
     /// [`TrainError::Data`] if the share or the threshold is out of range, or if the program has no masks.
-    pub fn apply(&self, program: &mut Executable) -> Result<Sparsity, TrainError> {
-        let names = program.states().filter_map(|s| s.0.strip_prefix(MASK).map(str::to_owned));
-        let names: Vec<String> = names.collect();
+    pub fn apply(&self, program: &mut impl States) -> Result<Sparsity, TrainError> {
+        let names = program.state_names();
+        let names: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix(MASK)).collect();
         if names.is_empty() {
             return Err(TrainError::Data(
                 "prune: the program has no masks; say which weights are prunable before the update"
                     .to_owned(),
             ));
         }
-        let weights = names.into_iter().filter_map(|n| program.state(&n).map(|w| (n, w)));
+        let weights = names.into_iter().filter_map(|n| program.state(n).map(|w| (n.to_owned(), w)));
         let mut weights: Vec<(String, Tensor)> = weights.collect();
         let masks = self.masks(&weights)?;
         for ((name, weight), (_, mask)) in weights.iter_mut().zip(&masks) {

@@ -25,7 +25,7 @@ use crate::{Compact, Compaction, Graph, TrainError, checkpoint, compact, live_pa
 /// # Ok::<(), bespoke_nn::TrainError>(())
 /// ```
 pub struct Query {
-    executable: Executable,
+    pub(crate) executable: Executable,
     parameters: Vec<(String, Type)>,
     graph: Ir,
     config: Config,

@@ -75,7 +75,7 @@ impl Graph {
     /// // The generator lowers the score, the judge raises it.
     /// let loss = g.fixed(|| score(made)) - score(made.stop_gradient());
     /// let mut training = Trainer::new(loss, Sgd::new(0.25)).compile()?;
-    /// training.step().run(&[])?;
+    /// training.step(&[])?;
     /// let after: Vec<f64> = training.parameters().iter().map(|p| p.1.get(0).to_f64()).collect();
     /// assert_eq!(after, [0.5, 2.25]);
     /// # Ok::<(), bespoke_nn::TrainError>(())

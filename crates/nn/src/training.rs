@@ -259,7 +259,8 @@ impl Training {
         let last_step = begin.saturating_add(until.steps);
         let per_epoch = loader.batches();
         let epochs = until.epochs.min(until.steps.div_ceil(per_epoch));
-        let progress = Progress::new(epochs, until.steps.min(epochs.saturating_mul(per_epoch)), per_epoch, batch);
+        let progress =
+            Progress::new(epochs, until.steps.min(epochs.saturating_mul(per_epoch)), per_epoch, batch);
         progress.skip(self.position.step - begin);
         let mut history = History::default();
         tell(self, callbacks, |callback, training| callback.start(training))?;

@@ -377,7 +377,7 @@ fn a_net_is_trained_pruned_trained_on_and_compacted() {
             |i: usize| (((i * 31) % 97) as f64 / 97.0 - 0.5) * 0.2 + f64::from(i % 4 == class(i / 64));
         let x = Tensor::from_fn(Type::new(F32, [256, 64]), |i| Scalar::F64(pixel(i)));
         let y = Tensor::from_fn(Type::new(I32, [256]), |i| Scalar::I64(class(i) as i64));
-        bespoke_data::Dataset::new("stripes", x, y, 4).unwrap()
+        bespoke_data::TensorDataset::new("stripes", [("image", x), ("label", y)]).unwrap()
     };
     let g = Graph::with_seed(2);
     let net = logits(&g, 32);
@@ -390,7 +390,7 @@ fn a_net_is_trained_pruned_trained_on_and_compacted() {
         .compile()
         .unwrap();
     training.fit(&data, &data, Epochs(2)).unwrap();
-    let sparsity = Prune::share(0.5).units().apply(training.step()).unwrap();
+    let sparsity = Prune::share(0.5).units().apply(&mut training).unwrap();
     assert!((sparsity.total() - 0.5).abs() < 1e-9, "{sparsity}");
     let history = training.fit(&data, &data, Epochs(3)).unwrap();
     assert!(history.held_out.last().unwrap().metric("accuracy").unwrap() > 0.95, "{history:?}");
@@ -403,7 +403,7 @@ fn a_net_is_trained_pruned_trained_on_and_compacted() {
     let (mut small, report) = query.compact().unwrap();
     assert_eq!(report.layers, [("conv2d0".to_owned(), 8, 4), ("dense0".to_owned(), 32, 16)]);
     let run = |query: &mut Query| {
-        let outputs = query.run(&[("image", &data.inputs)]).unwrap();
+        let outputs = query.run(&[("image", data.field("image").unwrap())]).unwrap();
         outputs.get("logits").unwrap().to_vec::<f32>().unwrap()
     };
     for (a, b) in run(&mut query).iter().zip(run(&mut small)) {

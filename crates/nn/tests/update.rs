@@ -276,7 +276,7 @@ fn a_trainer_takes_updates_by_name() {
     let trainer = Trainer::new(x.dense(2).squared_norm(), Update::new(Adam::new(0.1)).named("first"));
     let mut training = trainer.compile().unwrap();
     training.set_learning_rate(0.25).unwrap();
-    assert_eq!(training.step().state("first/adam/learning_rate").unwrap().get(0).to_f64(), 0.25);
+    assert_eq!(training.state("first/adam/learning_rate").unwrap().get(0).to_f64(), 0.25);
     // Boxed, an optimiser can be chosen at run time.
     let boxed: Box<dyn bespoke_nn::Optimizer> = Box::new(Sgd::new(0.1));
     assert_eq!(Update::from(boxed).rate_name(), "sgd/learning_rate");

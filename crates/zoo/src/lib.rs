@@ -1,36 +1,36 @@
 //! Ready-made architectures, one file each.
 
+pub mod alexnet;
 pub mod autoencoder;
 pub mod charmodel;
 pub mod conv_autoencoder;
 pub mod dcgan;
-pub mod gpt;
-pub mod gqn;
-pub mod hopfield;
-pub mod alexnet;
 pub mod densenet;
 pub mod fractalnet;
 pub mod googlenet;
+pub mod gpt;
+pub mod gqn;
+pub mod hopfield;
 pub mod inception3;
 pub mod lenet;
 pub mod linear;
 pub mod logic;
 pub mod mlp;
-pub mod recurrent;
-pub mod seq2seq;
-mod sequence;
-pub mod transformer;
-pub mod vae;
-pub mod vit;
 pub mod mobilenet;
 pub mod neocognitron;
 pub mod nin;
 pub mod preact;
+pub mod recurrent;
 pub mod resnet;
+pub mod seq2seq;
+mod sequence;
 pub mod squeezenet;
+pub mod transformer;
 pub mod unet;
+pub mod vae;
 pub mod vgg;
 mod vision;
+pub mod vit;
 pub mod wideresnet;
 
 use bespoke_graph::{Graph as Ir, NodeId};

@@ -90,7 +90,7 @@ fn penalty_after(penalty: Penalty, weight: f64) -> f64 {
     let loss = model.decode(code, 36).mse(x) + penalty * weight;
     let mut training = Trainer::new(loss, Adam::new(0.01)).metric("penalty", penalty).compile().unwrap();
     let image = waves([16, 36], 6);
-    let steps = (0..200).map(|_| training.step().run(&[("x", &image)]).unwrap());
+    let steps = (0..200).map(|_| training.step(&[("x", &image)]).unwrap());
     steps.last().unwrap().get("penalty").unwrap().get(0).to_f64()
 }
 
@@ -226,7 +226,7 @@ fn a_linear_autoencoder_spans_the_subspace_of_pca() {
         if step == 2000 {
             training.set_learning_rate(1e-3).unwrap();
         }
-        loss = training.step().run(&[("x", &data)]).unwrap().get("loss").unwrap().get(0).to_f64();
+        loss = training.step(&[("x", &data)]).unwrap().get("loss").unwrap().get(0).to_f64();
     }
     // What is left is the variance along the other components.
     let left = components[CODE..].iter().map(|c| c.0).sum::<f64>() / SIZE as f64;

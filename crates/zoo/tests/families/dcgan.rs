@@ -99,7 +99,7 @@ fn players_learn_in_alternation() {
     for player in [0, 1] {
         let mut losses = vec![];
         for _ in 0..60 {
-            let outputs = programs[player].step().run(&[("image", &image)]).unwrap();
+            let outputs = programs[player].step(&[("image", &image)]).unwrap();
             losses.push(outputs.get("loss").unwrap().get(0).to_f64());
         }
         let early = losses[..5].iter().sum::<f64>() / 5.0;
@@ -109,7 +109,7 @@ fn players_learn_in_alternation() {
         let other = &mut programs[1 - player];
         for (name, value) in learned.iter().filter(|p| !p.0.contains("running")) {
             if other.parameters().iter().any(|p| p.0 == *name) {
-                other.step().set_state(name, value).unwrap();
+                other.set_state(name, value).unwrap();
             }
         }
     }

@@ -85,7 +85,7 @@ fn steps(
     }
     let mut training = trainer.compile().unwrap();
     let mut step = || {
-        let outputs = training.step().run(inputs).unwrap();
+        let outputs = training.step(inputs).unwrap();
         let mean = |v: &Tensor| v.scalars().map(Scalar::to_f64).sum::<f64>() / v.elements() as f64;
         outputs.iter().map(|(name, value)| (name.to_owned(), mean(value))).collect()
     };

@@ -48,7 +48,7 @@ fn translations_are_learned_and_end_where_they_should() {
         Trainer::new(parts.loss, Adam::new(0.02)).metric("accuracy", parts.metrics[0].1).compile().unwrap();
     let mut accuracy = 0.0;
     for _ in 0..300 {
-        let outputs = training.step().run(&[("source", &source), ("target", &target)]).unwrap();
+        let outputs = training.step(&[("source", &source), ("target", &target)]).unwrap();
         accuracy = outputs.get("accuracy").unwrap().get(0).to_f64();
     }
     assert!(accuracy > 0.999, "{accuracy}");

@@ -80,7 +80,7 @@ fn trained(objective: Objective) -> [f64; 2] {
     }
     let mut training = trainer.compile().unwrap();
     let image = floats([32, 36], |i| f64::from(u8::from(uniform(i / 36, 5) * 36.0 > (i % 36) as f64)));
-    let steps = (0..600).map(|_| training.step().run(&[("image", &image)]).unwrap());
+    let steps = (0..600).map(|_| training.step(&[("image", &image)]).unwrap());
     let last = steps.last().unwrap();
     ["r", "d"].map(|name| last.get(name).unwrap().get(0).to_f64())
 }
