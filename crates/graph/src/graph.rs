@@ -66,6 +66,7 @@ pub struct State {
 pub struct Graph {
     nodes: Vec<Node>,
     ids: FxHashMap<(Op, SmallVec<[NodeId; 3]>), NodeId>,
+    inputs: Vec<NodeId>,
     outputs: Vec<(String, NodeId)>,
     states: Vec<State>,
     location: Option<&'static Location<'static>>,
@@ -119,7 +120,7 @@ impl Graph {
 
     /// The inputs: name and node, in the order they were added.
     pub fn inputs(&self) -> impl Iterator<Item = (&str, NodeId)> {
-        self.ids().filter_map(|id| match &self.node(id).op {
+        self.inputs.iter().filter_map(|&id| match &self.node(id).op {
             Op::Input(input) => Some((input.name.as_str(), id)),
             _ => None,
         })
@@ -159,6 +160,9 @@ impl Graph {
             location: self.location,
         })?;
         let id = NodeId(self.nodes.len() as u32);
+        if let Op::Input(_) = key.0 {
+            self.inputs.push(id);
+        }
         self.nodes.push(Node { op: key.0.clone(), inputs: key.1.clone(), ty, location: self.location });
         self.ids.insert(key, id);
         Ok(id)

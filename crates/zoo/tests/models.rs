@@ -127,3 +127,13 @@ fn names_are_known_and_any_batch_is_answered() {
         assert!(with(usize::MAX).is_err(), "{}", architecture.name);
     }
 }
+
+#[test]
+fn graphs_of_many_layers_are_built_in_full_size() {
+    let model = find("resnet152").unwrap().model(1).unwrap();
+    assert_eq!(model.summary.parameters, 60_192_808);
+    assert_eq!(verify(&model.training), Vec::<String>::new());
+    let trained = model.training.states().iter().filter(|s| s.name.starts_with("sgd/") && s.next.is_some());
+    // A convolution has one parameter, batch normalisation and the last layer two each.
+    assert_eq!(trained.count(), 155 + 2 * 155 + 2);
+}
