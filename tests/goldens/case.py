@@ -24,22 +24,35 @@ def V(j, shape, dtype=np.float64):
     return np.cos(1.3 * np.arange(int(np.prod(shape, dtype=int))) + j).reshape(shape).astype(dtype)
 
 
+def named(**shapes):
+    """Inputs by name: waves that start elsewhere for each, or the given tensors. "__" stands for "/"."""
+    inputs = {}
+    for name, shape in shapes.items():
+        name = name.replace("__", "/")
+        inputs[name] = waves(sum(name.encode()) % 17, shape) if isinstance(shape, tuple) else np.asarray(shape)
+    return inputs
+
+
 def ty(array):
     return f"{NAMES[str(array.dtype)]}[{','.join(map(str, array.shape))}]"
 
 
 @dataclass
 class Case:
-    """A function of named inputs, in order; without inputs, one that gives its value and the tensors that it is made of. An
-    operator has its node's text too, of operands that are the inputs, and bodies before it."""
+    """A function of named inputs, in order. An operator has its node's text too, of operands that are the inputs, and
+    bodies before it. `jax_orders` derivatives are compared with JAX's; not where they are `apart`, by the first input,
+    which must differ there. `alone` says why a case is not compared with JAX."""
 
     name: str
     torch: Callable
-    inputs: dict | None = None
+    inputs: dict
     jax: Callable | None = None
     operator: str | None = None
     bodies: str = ""
     dtype: type = np.float64
+    jax_orders: int = 2
+    apart: Callable | None = None
+    alone: str = ""
 
     def graph(self, y):
         nodes = [f'  %{i} = input {{name="{n}"}} : {ty(x)}' for i, (n, x) in enumerate(self.inputs.items())]

@@ -13,7 +13,7 @@ SPATIAL = {1: ((9,), (3,)), 2: ((7, 6), (3, 2)), 3: ((5, 4, 4), (3, 2, 2))}
 
 
 def same(n, k, stride, dilation):
-    """As many results as ⌈n/stride⌉, the odd element of padding behind."""
+    """As many results as ⌈n/stride⌉, the odd element of padding behind. JAX, told "SAME" only, must find the same."""
     total = max(0, (-(-n // stride) - 1) * stride + (k - 1) * dilation + 1 - n)
     return total // 2, total - total // 2
 
@@ -31,7 +31,7 @@ def dilate(x, by):
     return x
 
 
-def case(name, x, w, stride, padding, input_dilation, dilation, groups):
+def case(name, x, w, stride, padding, input_dilation, dilation, groups, same=False):
     def by_torch(x, w):
         flat = [p for pair in reversed(padding) for p in pair]
         x = dilate(x, input_dilation)
@@ -39,7 +39,8 @@ def case(name, x, w, stride, padding, input_dilation, dilation, groups):
         return getattr(F, f"conv{len(stride)}d")(x, w, None, stride, 0, dilation, groups)
 
     def by_jax(x, w):
-        return jax.lax.conv_general_dilated(x, w, stride, padding, input_dilation, dilation, None, groups)
+        pads = "SAME" if same else padding
+        return jax.lax.conv_general_dilated(x, w, stride, pads, input_dilation, dilation, None, groups)
 
     text = lambda numbers: "[" + ",".join(map(str, numbers)) + "]"
     lows, highs = zip(*padding)
@@ -65,7 +66,7 @@ for axes, stride, padding, dilation, groups in product(
         case(
             f"conv{axes}d stride {stride} {padding} dilation {dilation} groups {groups}",
             (2 if axes == 1 else 1, 4, *extents), (out, per_group, *kernel),
-            (stride,) * axes, pads, (1,) * axes, (dilation,) * axes, count,
+            (stride,) * axes, pads, (1,) * axes, (dilation,) * axes, count, padding == "same",
         )
     )
 CASES += [

@@ -11,9 +11,9 @@ from case import Case, waves
 CASES = []
 
 
-def op(name, operator, torch_function, jax_function, *inputs, bodies=""):
+def op(name, operator, torch_function, jax_function, *inputs, **options):
     named = {f"x{i}": waves(i + 0.1, x) if isinstance(x, tuple) else np.asarray(x) for i, x in enumerate(inputs)}
-    CASES.append(Case(name, torch_function, named, jax_function, operator, bodies))
+    CASES.append(Case(name, torch_function, named, jax_function, operator, **options))
 
 
 def spread(low, high, shape=(3, 5), start=0.1):
@@ -196,39 +196,54 @@ def windows(x, fill, window, stride, padding, dilation):
     return x.flatten(-n), positions.flatten(-n)
 
 
-for name, extents, window, stride, padding, dilation in WINDOWS:
+def arg(x, word, *at):
+    values, positions = windows(x, -np.inf if word == "max" else np.inf, *at)
+    where = getattr(values, f"arg{word}")(-1)[..., None]
+    return positions.expand(values.shape).gather(-1, where)[..., 0].int()
+
+
+def windows_by_jax(x, init, function, window, stride, padding, dilation):
+    """The windows reduced, of an operand or several."""
+    lead = (1,) * (jax.tree.leaves(x)[0].ndim - len(window))
+    none = ((0, 0),) * len(lead)
+    return jax.lax.reduce_window(
+        x, init, function, lead + window, lead + stride, none + padding, None, lead + dilation
+    )
+
+
+def arg_by_jax(x, word, window, *at):
+    def first(a, b):
+        greater = b[0] > a[0] if word == "max" else b[0] < a[0]
+        second = greater | (a[0] == b[0]) & (b[1] < a[1])
+        return tuple(jnp.where(second, y, x) for x, y in zip(a, b))
+
+    spatial = x.shape[-len(window) :]
+    positions = jnp.broadcast_to(jnp.arange(np.prod(spatial), dtype=np.int32).reshape(spatial), x.shape)
+    init = (-np.inf if word == "max" else np.inf, np.int32(2**31 - 1))
+    return windows_by_jax((x, positions), init, first, window, *at)[1]
+
+
+for name, extents, *at in WINDOWS:
     text = lambda numbers: "[" + ",".join(map(str, numbers)) + "]"
+    window, stride, padding, dilation = at
     lows, highs = zip(*padding)
     attributes = f"{{window={text(window)}, stride={text(stride)}, padding={text(lows)}x{text(highs)}, dilation={text(dilation)}}}"
-    lead = (1,) * (len(extents) - len(window))
-    at = (window, stride, padding, dilation)
-
-    def reduce(init, function, x, at=at, lead=lead):
-        window, stride, padding, dilation = at
-        return jax.lax.reduce_window(x, init, function, lead + window, lead + stride,
-                                     ((0, 0),) * len(lead) + padding, None, lead + dilation)
-
     op(f"window_sum {name}", f"window_sum {attributes}", lambda x, at=at: windows(x, 0.0, *at)[0].sum(-1),
-       lambda x, r=reduce: r(0.0, jax.lax.add, x), extents)
-    for word, fill, pick, by_jax in [
-        ("max", -np.inf, torch.max, (-np.inf, jax.lax.max)),
-        ("min", np.inf, torch.min, (np.inf, jax.lax.min)),
-    ]:
-        # JAX has no second derivative of these.
+       lambda x, at=at: windows_by_jax(x, 0.0, jax.lax.add, *at), extents)
+    for word, fill in [("max", -np.inf), ("min", np.inf)]:
+        # JAX has no second derivative of these, and none of dilated ones.
         op(f"window_{word} {name}", f"window_{word} {attributes}",
-           lambda x, at=at, fill=fill, pick=pick: pick(windows(x, fill, *at)[0], -1).values, None, extents)
-
-        def arg(x, at=at, fill=fill, word=word):
-            values, positions = windows(x, fill, *at)
-            where = getattr(values, f"arg{word}")(-1)[..., None]
-            return positions.expand(values.shape).gather(-1, where)[..., 0].int()
-
-        op(f"window_arg_{word} {name}", f"window_arg_{word} {attributes}", arg, None, extents)
+           lambda x, at=at, fill=fill, f=getattr(torch, word): f(windows(x, fill, *at)[0], -1).values,
+           lambda x, at=at, fill=fill, f=getattr(jax.lax, word): windows_by_jax(x, fill, f, *at),
+           extents, jax_orders=1 if set(dilation) == {1} else 0)
+        op(f"window_arg_{word} {name}", f"window_arg_{word} {attributes}", lambda x, w=word, at=at: arg(x, w, *at),
+           lambda x, w=word, at=at: arg_by_jax(x, w, *at), extents)
 STEPS = np.floor(waves(0, (1, 6, 7)) * 1.5)
+THREE = (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)
 op("window_max, first of equals", "window_max {window=[3,3], stride=[2,2], padding=[1,1]x[1,1], dilation=[1,1]}",
-   lambda x: F.max_pool2d(x, 3, 2, 1), None, STEPS)
+   lambda x: F.max_pool2d(x, 3, 2, 1), lambda x: windows_by_jax(x, -np.inf, jax.lax.max, *THREE), STEPS, jax_orders=1)
 op("window_arg_max, first of equals", "window_arg_max {window=[3,3], stride=[2,2], padding=[1,1]x[1,1], dilation=[1,1]}",
-   lambda x: F.max_pool2d(x, 3, 2, 1, return_indices=True)[1].int(), None, STEPS)
+   lambda x: F.max_pool2d(x, 3, 2, 1, return_indices=True)[1].int(), lambda x: arg_by_jax(x, "max", *THREE), STEPS)
 
 # Along an axis.
 for axis in (0, 1):
@@ -245,7 +260,7 @@ for axis in (0, 1):
             op(f"cumulative_{word} {name}", f"cumulative_{word} {text}",
                lambda x, f=by_torch, a=axis, flip=flip: flip(f(flip(x, a), a), a),
                lambda x, f=by_jax, a=axis, r=reverse: f(x, a, reverse=r), (4, 5))
-op("cumulative_product, zeros", "cumulative_product {axis=1}", lambda x: x.cumprod(1), None, ZEROS)
+op("cumulative_product, zeros", "cumulative_product {axis=1}", lambda x: x.cumprod(1), lambda x: jnp.cumprod(x, 1), ZEROS)
 for axis in (0, 1):
     for descending in (False, True):
         text = f"{{axis={axis}{', descending=1' if descending else ''}}}"

@@ -105,12 +105,6 @@ fn operators() -> BTreeMap<&'static str, String> {
     texts.map(|text| text.split_once('\n').unwrap()).map(|(name, graph)| (name, graph.to_owned())).collect()
 }
 
-/// The waves of `tensor` in `layers.py`.
-fn waves(name: &str, ty: Type) -> Tensor {
-    let start = (name.bytes().map(u32::from).sum::<u32>() % 17) as f64;
-    Tensor::from_fn(ty, |i| Scalar::F64(f64::from((0.37 * i as f64 + start).sin() as f32)))
-}
-
 /// The inputs of a case, as values of a graph.
 struct Inputs<'g> {
     graph: &'g nn::Graph,

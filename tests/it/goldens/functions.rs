@@ -1,8 +1,9 @@
-//! The functions of `tests/goldens/functions.py`, and those of `extremes.py` that are no operators.
+//! The functions of `tests/goldens/functions.py` and `losses.py`, cells of `sequences.py`, and what is no operator of
+//! `extremes.py`.
 
 use bespoke::{
     nn::{CellWeights, Pairs},
-    prelude::{Init, Norm, Tensor, Value},
+    prelude::{Init, Norm, Value},
 };
 
 use super::Inputs;
@@ -14,7 +15,6 @@ pub fn function<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
     }
     let x = || i.get("x");
     let t = || i.get("t");
-    let labels = || i.graph.tensor(&Tensor::from_slice([3], &[2i32, 0, 3]).unwrap());
     Some(match name {
         "relu" => x().relu(),
         "leaky_relu" => x().leaky_relu(0.1),
@@ -64,11 +64,20 @@ pub fn function<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
         "learned_positions" => x().learned_positions(),
         "rotary" => x().rotary(Pairs::Neighbours, 10000.0),
         "rotary_halves" => x().rotary(Pairs::Halves, 100.0),
-        "cross_entropy" => x().cross_entropy(labels()),
-        "binary_cross_entropy" => x().binary_cross_entropy(i.graph.full(i.dtype, [3, 4], 0.25)),
+        "cross_entropy" => x().cross_entropy(t()),
+        "cross_entropy_smoothed" => x().cross_entropy_smoothed(t(), 0.1),
+        "soft_cross_entropy" => x().soft_cross_entropy(t()),
+        "categorical_cross_entropy" => x().softmax(1).categorical_cross_entropy(t().softmax(1)),
+        "bernoulli_cross_entropy" => x().sigmoid().bernoulli_cross_entropy(t().sigmoid()),
+        "binary_cross_entropy" => x().binary_cross_entropy(t()),
+        "kl_divergence" => x().softmax(1).kl_divergence(t().softmax(1)),
+        "entropy" => x().softmax(1).entropy(),
         "squared_error" => x().squared_error(t()),
         "absolute_error" => x().absolute_error(t()),
         "mse" => x().mse(t()),
+        "huber" => x().huber(t(), 0.7),
+        "hinge" => x().hinge(t().convert(i.dtype)),
+        "focal" => x().focal(t().convert(i.dtype), 0.25, 2.0),
         "linear" => x().linear(i.get("w"), Some(i.get("bias"))),
         "dense" => x().dense(3),
         "maxout" => x().maxout(3, 2),
@@ -97,13 +106,13 @@ fn weights<'g>(i: &Inputs<'g>) -> CellWeights<'g> {
 
 /// Functions of logits up to ± 10⁴.
 fn of_logits<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
-    let x = i.get("x0");
+    let x = i.get("x");
     Some(match name {
         "softmax" => x.softmax(-1),
         "log_softmax" => x.log_softmax(-1),
         "logsumexp" => x.logsumexp(-1),
-        "cross_entropy" => x.cross_entropy(i.get("x1")),
-        "binary_cross_entropy" => x.binary_cross_entropy(i.get("x1").stop_gradient()),
+        "cross_entropy" => x.cross_entropy(i.get("t")),
+        "binary_cross_entropy" => x.binary_cross_entropy(i.get("t")),
         "gelu" => x.gelu(),
         "gelu_tanh" => x.gelu_tanh(),
         "silu" => x.silu(),

@@ -1,11 +1,11 @@
-//! The layers of `tests/goldens/layers.py`.
+//! The layers of `tests/goldens/layers.py` and `sequences.py`.
 
 use bespoke::{
     nn::Nonlinearity,
-    prelude::{Attention, Conv, MultiHead, Norm, Padding, Pool, Recurrent, Tensor, Type, Value},
+    prelude::{Attention, Conv, MultiHead, Norm, Padding, Pool, Recurrent, Tensor, Value},
 };
 
-use super::{Inputs, Steps, waves};
+use super::{Inputs, Steps};
 
 fn attention<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
     let below = |shape: [usize; 2], axis| i.graph.iota(i.dtype, shape, axis);
@@ -124,24 +124,6 @@ fn normalization<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
     })
 }
 
-fn losses<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
-    let get = |name| i.get(name);
-    let labels = || i.graph.tensor(&Tensor::from_slice([3], &[2i32, 0, 3]).unwrap());
-    let fixed = || i.graph.tensor(&waves("t", Type::new(i.dtype, [3, 4])));
-    Some(match name {
-        "loss_smoothed" => get("x").cross_entropy_smoothed(labels(), 0.1),
-        "loss_soft" => get("x").soft_cross_entropy(get("t").softmax(1)),
-        "loss_categorical" => get("x").softmax(1).categorical_cross_entropy(get("t").softmax(1)),
-        "loss_bernoulli" => get("x").sigmoid().bernoulli_cross_entropy(get("t").sigmoid()),
-        "loss_entropy" => get("x").softmax(1).entropy(),
-        "loss_kl" => get("x").softmax(1).kl_divergence(get("t").softmax(1)),
-        "loss_huber" => get("x").huber(get("t"), 0.7),
-        "loss_hinge" => get("x").hinge(fixed().sign()),
-        "loss_focal" => get("x").focal(fixed().gt(0.0).convert(i.dtype), 0.25, 2.0),
-        _ => return None,
-    })
-}
-
 /// All results of recurrent layers, one behind the other.
 fn recurrent<'g>(name: &str, i: &Inputs<'g>, options: Recurrent<'g>) -> Option<Value<'g>> {
     let x = i.get("x");
@@ -181,6 +163,5 @@ pub fn layer<'g>(name: &str, i: &Inputs<'g>, steps: Steps) -> Option<Value<'g>> 
         .or_else(|| pooling(name, i))
         .or_else(|| upsampling(name, i))
         .or_else(|| normalization(name, i))
-        .or_else(|| losses(name, i))
         .or_else(|| recurrent(name, i, steps(Recurrent::new())))
 }
