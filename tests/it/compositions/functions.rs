@@ -189,6 +189,16 @@ const LINES: &[Composition] = &[
         },
     },
     Composition {
+        name: "lookup, gather",
+        smooth: true,
+        inputs: &[("table", &[4, 3])],
+        build: |g, i| {
+            // As `embedding` has it, whose table is of f32.
+            let words = (g.iota(I32, [2, 5], 0) + g.iota(I32, [2, 5], 1)) % 4;
+            i[0].lookup(words).gather(g.iota(I32, [2], 0) * 2, 2).tanh()
+        },
+    },
+    Composition {
         name: "at, add_at",
         smooth: true,
         inputs: &[("x", &[3, 4]), ("u", &[5])],
