@@ -53,6 +53,20 @@ pub struct Options {
 }
 
 impl Options {
+    /// What is larger than any model has it: its name, what it may be at most, and what it is. Products of what is within these
+    /// bounds can be counted.
+    fn excess(&self) -> Option<(&'static str, usize, String)> {
+        let numbers = [
+            ("a batch", 1 << 20, self.batch),
+            ("a size", 1 << 20, self.size),
+            ("channels", 1 << 16, self.channels),
+            ("classes", 1 << 24, self.classes),
+        ];
+        let mut excess = numbers.into_iter().filter(|(_, most, got)| got > most);
+        let number = excess.next().map(|(what, most, got)| (what, most, got.to_string()));
+        number.or_else(|| (self.width > 1000.0).then(|| ("a width", 1000, self.width.to_string())))
+    }
+
     /// A number of features, times the width: at least 1, and a multiple of 4 where the number is one.
     pub fn features(&self, published: usize) -> usize {
         features(published, self.width)
@@ -210,6 +224,11 @@ pub fn find(name: &str) -> Option<&'static Architecture> {
 impl Architecture {
     /// Builds the model in a graph: its inputs, parameters and loss. Sizes that it cannot have are a mistake of the graph.
     pub fn build<'g>(&self, graph: &'g Graph, options: &Options) -> Parts<'g> {
+        if let Some((what, most, got)) = options.excess() {
+            let spoiled =
+                graph.mistake(format!("{}: expected {what} of at most {most}, got {got}", self.name));
+            return Parts::new(spoiled, spoiled);
+        }
         (self.build)(graph, options)
     }
 

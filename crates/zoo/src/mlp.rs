@@ -15,6 +15,9 @@ pub const MLP: Architecture = Architecture {
     optimizer: || Box::new(Sgd::new(0.05).momentum(0.9)),
 };
 
+/// More layers are a mistake.
+const DEEPEST: usize = 1000;
+
 /// Ten layers of 500 tanh units (L17), of which `size` says the number, under the squared error: inputs `x` and targets `t`, f32
 /// `[batch,channels]`, where `channels` is 500. `classes` does not matter.
 pub const DEEP: Architecture = Architecture {
@@ -75,6 +78,10 @@ fn build<'g>(g: &'g Graph, options: &Options) -> Parts<'g> {
 
 fn build_deep<'g>(g: &'g Graph, options: &Options) -> Parts<'g> {
     let Options { batch, size: depth, channels, .. } = *options;
+    if depth > DEEPEST {
+        g.mistake(format!("mlp-deep: expected at most {DEEPEST} layers, got {depth}"));
+    }
+    let depth = depth.min(DEEPEST);
     let [x, t] = ["x", "t"].map(|name| g.input(name, F32, [batch, channels]));
     let (hidden, init) = (options.features(500), Init::LecunNormal);
     let y = x.apply(&DeepMlp { depth, hidden, outputs: channels, init, activation: |h| h.tanh() });

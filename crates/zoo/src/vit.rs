@@ -10,7 +10,7 @@ pub const VIT: Architecture = Architecture {
     about: "ViT-like for 28x28: patches of 4x4, 4 pre-norm blocks of width 64, 4 heads, cross-entropy, Adam",
     task: Task::Images,
     defaults: Options { batch: 64, size: 28, channels: 1, classes: 10, width: 1.0 },
-    small: Options { batch: 12, size: 8, channels: 2, classes: 3, width: 0.25 },
+    small: Options { batch: 12, size: 8, channels: 2, classes: 12, width: 0.25 },
     build,
     optimizer: || Box::new(Adam::new(1e-3)),
 };
