@@ -15,13 +15,16 @@ pub struct Metric {
     pub(crate) finish: Finish,
 }
 
+/// A figure from the sums over rows and the number of rows.
+type OfSums = dyn Fn(&[f64], usize) -> f64;
+
 /// From the sums over rows to the figure.
 #[derive(Clone)]
 pub(crate) enum Finish {
     /// The mean over all elements of all rows.
     Mean,
     /// A function of the sums and the number of rows.
-    Sums(Rc<dyn Fn(&[f64], usize) -> f64>),
+    Sums(Rc<OfSums>),
     /// The sums themselves.
     Table,
 }

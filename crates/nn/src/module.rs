@@ -64,9 +64,9 @@ impl<'g> Value<'g> {
 ///     .then(|x| x.conv2d(8, 3, Conv::new().padding(1)));
 /// let net = Sequential::new()
 ///     .named("stem", |x| x.conv2d(8, 3, Conv::new().padding(1)).relu())
-///     .add(Residual::new(block))
+///     .with(Residual::new(block))
 ///     .then(|x| x.relu())
-///     .add(Branches::new().then(|x| x.conv2d(4, 1, Conv::new())).then(|x| x.conv2d(2, 1, Conv::new())));
+///     .with(Branches::new().then(|x| x.conv2d(4, 1, Conv::new())).then(|x| x.conv2d(2, 1, Conv::new())));
 ///
 /// let g = Graph::new();
 /// let y = g.input("x", F32, [1, 3, 9, 9]).apply(&net);
@@ -113,7 +113,7 @@ macro_rules! parts {
 
             #[doc = concat!("With one more ", $what, ", a closure.")]
             pub fn then(self, f: impl for<'g> Fn(Value<'g>) -> Value<'g> + 'static) -> $container {
-                self.add(Closure(f))
+                self.with(Closure(f))
             }
 
             #[doc = concat!("With one more ", $what, ", a closure whose parameters are in a scope.")]
@@ -127,13 +127,13 @@ macro_rules! parts {
             }
 
             #[doc = concat!("With one more ", $what, ".")]
-            pub fn add(mut self, module: impl Module + 'static) -> $container {
+            pub fn with(mut self, module: impl Module + 'static) -> $container {
                 self.parts.push(Part::of(module));
                 self
             }
 
             #[doc = concat!("With one more ", $what, " whose parameters are in a scope.")]
-            pub fn add_named(mut self, name: &str, module: impl Module + 'static) -> $container {
+            pub fn with_named(mut self, name: &str, module: impl Module + 'static) -> $container {
                 self.parts.push(Part { name: Some(name.to_owned()), ..Part::of(module) });
                 self
             }

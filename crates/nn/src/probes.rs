@@ -15,6 +15,9 @@ pub struct RateTest {
     pub suggestion: Option<f64>,
 }
 
+/// What is done before a step, given the losses so far.
+type BeforeStep<'a> = dyn FnMut(&mut Training, &[f64]) -> Result<ControlFlow<()>, TrainError> + 'a;
+
 impl Training {
     /// Learns the first batch alone, again and again, and gives the loss of each step: a model that is sound gets it near
     /// zero. All states are put back afterwards.
@@ -53,7 +56,7 @@ impl Training {
                 let made = last.len();
                 let loss = last.last().copied().unwrap_or(f64::INFINITY);
                 best = best.min(loss);
-                if made > 0 && !(loss <= 4.0 * best) {
+                if made > 0 && (loss.is_nan() || loss > 4.0 * best) {
                     return Ok(ControlFlow::Break(()));
                 }
                 training.set_learning_rate(rate(made))?;
@@ -79,7 +82,7 @@ impl Training {
         &mut self,
         data: &dyn Dataset,
         steps: usize,
-        before: &mut dyn FnMut(&mut Training, &[f64]) -> Result<ControlFlow<()>, TrainError>,
+        before: &mut BeforeStep<'_>,
         same_batch: bool,
     ) -> Result<Vec<f64>, TrainError> {
         let (states, position) = (self.states(), self.position);

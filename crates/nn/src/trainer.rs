@@ -323,7 +323,8 @@ impl Trainer {
             let id = of.unwrap_or(id);
             let ty = graph.ty(id);
             let can_be_scalar = matches!(finish, Finish::Mean);
-            if !is_by_row(ty) && !(can_be_scalar && ty.rank() == 0) {
+            let is_scalar = can_be_scalar && ty.rank() == 0;
+            if !is_by_row(ty) && !is_scalar {
                 let scalar = if can_be_scalar { "a scalar or " } else { "" };
                 let message =
                     format!("metric: `{name}` is {ty}, expected {scalar}one for each row of the batch");

@@ -314,7 +314,7 @@ impl Training {
         let feed = match round.feeds.iter().position(|f| f.rows() == batch.rows) {
             Some(at) => &mut round.feeds[at],
             None => {
-                let feed = programs.feed(&round.name, &batch.described())?;
+                let feed = programs.feed(&round.name, batch.described())?;
                 round.feeds.push(feed);
                 round.feeds.last_mut().expect("pushed above")
             }

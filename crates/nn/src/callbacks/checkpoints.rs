@@ -78,10 +78,10 @@ impl Callback for Checkpoints {
         _: &Measured,
         held_out: &Measured,
     ) -> Result<(), TrainError> {
-        if let Some(best) = &mut self.best {
-            if best.improved("checkpoints", held_out)? {
-                training.request_checkpoint(self.folder.join("best.safetensors"), vec![]);
-            }
+        if let Some(best) = &mut self.best
+            && best.improved("checkpoints", held_out)?
+        {
+            training.request_checkpoint(self.folder.join("best.safetensors"), vec![]);
         }
         self.ask(training)
     }
