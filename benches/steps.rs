@@ -14,11 +14,22 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
+/// What is measured, and in which batches.
+const MODELS: [(&str, &[usize]); 6] = [
+    ("linear", &[1, 16, 128]),
+    ("mlp", &[1, 16, 128]),
+    ("lenet5", &[1, 16, 64]),
+    ("mlp-deep", &[128]),
+    ("vae", &[128]),
+    ("lstm", &[32]),
+];
+
 fn main() -> Result<(), bespoke::Error> {
     let once = std::env::args().any(|a| a == "--test");
     println!("{:<8} {:>6} {:>8} {:>12} {:>12}", "model", "batch", "threads", "compile ms", "step us");
-    for architecture in zoo::ARCHITECTURES {
-        for batch in [1, 16, 128] {
+    for (name, batches) in MODELS {
+        let architecture = zoo::find(name).expect("a model");
+        for &batch in batches {
             let model = architecture.model(batch)?;
             for threads in [1, 0] {
                 let config = Config { threads, ..Config::default() };
@@ -44,7 +55,7 @@ fn main() -> Result<(), bespoke::Error> {
                     program.run(&inputs)?;
                     times.push(step.elapsed().as_secs_f64());
                 }
-                let (name, threads) = (architecture.name, program.threads());
+                let threads = program.threads();
                 let (compile_ms, step_us) = (compile_time * 1e3, median(times) * 1e6);
                 println!("{name:<8} {batch:>6} {threads:>8} {compile_ms:>12.2} {step_us:>12.1}");
             }

@@ -15,9 +15,8 @@ const TIME: f64 = 2.0;
 pub struct Arguments {
     /// The model's name (see `bespoke models`)
     model: String,
-    /// Rows in a batch
-    #[arg(long)]
-    batch: Option<usize>,
+    #[command(flatten)]
+    sizes: model::Sizes,
     /// Threads, at most 64; 0: all
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -41,8 +40,7 @@ pub struct Arguments {
 /// Compiles the model and times its steps.
 pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
     let architecture = model::architecture(&arguments.model)?;
-    let batch = model::batch(architecture, arguments.batch)?;
-    let model = architecture.model(batch)?;
+    let model = architecture.model_with(&arguments.sizes.options(architecture)?)?;
     let graph = if arguments.query { &model.query } else { &model.training };
     let config = Config { threads: arguments.threads, ..Config::default() };
     clear_cache();
@@ -90,14 +88,14 @@ pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
     let median = times.get(times.len() / 2).copied();
     let result = json!({
         "model": architecture.name,
-        "batch": batch,
+        "batch": model.batch,
         "threads": program.threads(),
         "mode": if arguments.query { "query" } else { "train" },
         "compile_ms": stages,
         "step_ms": median.map(|m| json!({
             "median": milliseconds(m), "min": milliseconds(times[0]), "runs": times.len(),
         })),
-        "samples_per_s": median.map(|m| (batch as f64 / m).round()),
+        "samples_per_s": median.map(|m| (model.batch as f64 / m).round()),
         "flop": bespoke_nn::flop(graph),
         "arena_bytes": program.arena_bytes(),
         "code_bytes": program.code_bytes(),

@@ -17,9 +17,8 @@ pub struct Arguments {
     /// What to show
     #[arg(long, value_enum, default_value = "graph")]
     stage: Stage,
-    /// Rows in a batch
-    #[arg(long)]
-    batch: Option<usize>,
+    #[command(flatten)]
+    sizes: model::Sizes,
     /// The query program instead of the training step
     #[arg(long)]
     query: bool,
@@ -83,7 +82,7 @@ fn graph(arguments: &Arguments) -> Result<Graph, Failure> {
         return model::read(Path::new(&arguments.what));
     }
     let architecture = model::architecture(&arguments.what)?;
-    let model = architecture.model(model::batch(architecture, arguments.batch)?)?;
+    let model = architecture.model_with(&arguments.sizes.options(architecture)?)?;
     Ok(match arguments.stage {
         _ if arguments.query => model.query,
         Stage::Graph => model.forward,

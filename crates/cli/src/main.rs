@@ -1,4 +1,4 @@
-//! The `bespoke` program: looks into, runs and times what the compiler makes.
+//! The `bespoke` program: trains models, and looks into, runs and times what the compiler makes of them.
 
 mod bench;
 mod error;
@@ -6,7 +6,9 @@ mod grad;
 mod inspect;
 mod model;
 mod run;
+mod source;
 mod summary;
+mod train;
 
 use std::{io::Write, process::ExitCode};
 
@@ -29,6 +31,8 @@ enum Command {
     Run(run::Arguments),
     /// Extend a graph by gradients, as outputs d_NAME (d_d_NAME where that is taken)
     Grad(grad::Arguments),
+    /// Train a model: the last line is its held-out accuracy or loss
+    Train(train::Arguments),
     /// Time compilation and steps of a model
     Bench(bench::Arguments),
     /// Show a model's layers, shapes and parameters
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Grad(arguments) => grad::grad(&arguments),
+        Command::Train(arguments) => train::train(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Summary(arguments) => summary::summary(&arguments),
         Command::Models => Ok(bespoke_zoo::ARCHITECTURES.iter().map(|a| format!("{}\n", a.name)).collect()),

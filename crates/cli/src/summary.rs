@@ -7,14 +7,13 @@ use crate::{error::Failure, model};
 pub struct Arguments {
     /// The model's name (see `bespoke models`)
     model: String,
-    /// Rows in a batch
-    #[arg(long)]
-    batch: Option<usize>,
+    #[command(flatten)]
+    sizes: model::Sizes,
 }
 
 /// The model's layers, shapes and parameters; the last line is `parameters: 535,818`.
 pub fn summary(arguments: &Arguments) -> Result<String, Failure> {
     let architecture = model::architecture(&arguments.model)?;
-    let model = architecture.model(model::batch(architecture, arguments.batch)?)?;
-    Ok(format!("{}: {}\n\n{}\n", architecture.name, architecture.about, model.summary))
+    let summary = architecture.summary(&arguments.sizes.options(architecture)?)?;
+    Ok(format!("{}: {}\n\n{summary}\n", architecture.name, architecture.about))
 }

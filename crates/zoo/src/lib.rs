@@ -34,7 +34,7 @@ pub mod vit;
 pub mod wideresnet;
 
 use bespoke_graph::{Graph as Ir, NodeId};
-use bespoke_nn::{Graph, Optimizer, Summary, TrainError, Trainer, Value};
+use bespoke_nn::{Graph, Objective, Optimizer, Summary, TrainError, Trainer, Update, Value};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 /// How large a model is, and what it is for. What a number means for an architecture that has no images is said where it is.
@@ -144,6 +144,20 @@ impl<'g> Parts<'g> {
         self.metrics.push((name, value));
         self
     }
+
+    /// What training minimises and reports: the loss, or the players' losses in turn.
+    #[track_caller]
+    pub fn objective(&self) -> Objective {
+        let (first, others) = match &self.players[..] {
+            [] => (self.loss, &[][..]),
+            [first, others @ ..] => (first.1, others),
+        };
+        let others = others.iter().map(|(prefix, loss)| (prefix.trim_end_matches('/'), loss));
+        let is_player = |name: &str| others.clone().any(|o| o.0 == name);
+        let metrics = self.metrics.iter().filter(|(name, _)| !is_player(name));
+        let objective = metrics.fold(Objective::new(first), |o, (name, value)| o.metric(name, *value));
+        others.clone().fold(objective, |o, (name, loss)| o.player(name, *loss))
+    }
 }
 
 /// A model's graphs for one batch.
@@ -235,6 +249,37 @@ impl Architecture {
     /// The optimiser that it is usually trained with.
     pub fn optimizer(&self) -> Box<dyn Optimizer> {
         (self.optimizer)()
+    }
+
+    /// A trainer in these sizes, which compiles a last batch that is not full as well. Players learn in turn, each by an
+    /// optimiser of its own.
+    ///
+    /// ```
+    /// use bespoke_nn::{Adam, Epochs};
+    /// use bespoke_data::mnist_bundled;
+    ///
+    /// let lenet = bespoke_zoo::find("lenet5").expect("one of them");
+    /// let mut training = lenet.trainer(&lenet.defaults, || Box::new(Adam::new(2e-3))).compile()?;
+    /// # if false {
+    /// let digits = mnist_bundled();
+    /// training.fit(&digits.train, &digits.test, Epochs(10))?;
+    /// # }
+    /// # Ok::<(), bespoke_nn::TrainError>(())
+    /// ```
+    pub fn trainer(&self, options: &Options, optimizer: impl Fn() -> Box<dyn Optimizer>) -> Trainer {
+        let players: Vec<&str> =
+            self.build(&Graph::new(), options).players.iter().map(|player| player.0).collect();
+        let (architecture, options) = (*self, *options);
+        let model =
+            move |g: &Graph, batch: usize| architecture.build(g, &Options { batch, ..options }).objective();
+        let update = |prefix: &&str| {
+            let name = prefix.trim_end_matches('/');
+            (name.to_owned(), Update::new(optimizer()).only(prefix).named(name))
+        };
+        let mut updates = players.iter().map(update);
+        let first = updates.next().map_or_else(|| Update::new(optimizer()), |(_, update)| update);
+        let trainer = Trainer::of(options.batch, model, first);
+        updates.fold(trainer, |trainer, (name, update)| trainer.player(&name, update))
     }
 
     /// Layers, shapes and parameters, without the graphs that training needs, which take longer to make.
