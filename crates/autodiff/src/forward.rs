@@ -5,7 +5,8 @@ use bespoke_graph::{Graph, NodeId, Op, Operator};
 use crate::{GradError, check_type, custom, scan};
 
 /// Appends the Jacobian-vector product: the tangents of `outputs` when each value of `tangents` moves along its tangent
-/// (of its own type). `None` for an output that does not move.
+/// (of its own type). `None` for an output that does not move. One of these values may depend on another: it then moves both with
+/// that other and along its own tangent, as a [`vjp`](crate::vjp) by both has it.
 ///
 /// Every node between them gets the tangent that its operator makes of its operands' tangents (Griewank & Walther,
 /// *Evaluating Derivatives*, 2008, ch. 3.1). The tangents are nodes like any other and can be differentiated again.
@@ -40,19 +41,13 @@ pub fn jvp(
     }
     let end = outputs.iter().map(|o| o.index() + 1).max().unwrap_or(0);
     let mut moving: Vec<Option<NodeId>> = vec![None; end];
-    for &(value, tangent) in tangents.iter().filter(|t| t.0.index() < end) {
-        moving[value.index()] = Some(match moving[value.index()] {
-            Some(other) => graph.plus(other, tangent),
-            None => tangent,
-        });
-    }
+    let given: Vec<_> = tangents.iter().copied().filter(|t| t.0.index() < end).collect();
+    given.iter().for_each(|&(value, tangent)| add(graph, &mut moving[value.index()], Some(tangent)));
     let needed = needed_for(graph, outputs);
     let first_siblings = scan::first_siblings(graph, end);
     for id in graph.ids().take(end) {
-        // A value that was given a tangent is a variable of its own.
         let first = first_siblings[id.index()];
-        let skipped = first.is_none() && (!needed[id.index()] || moving[id.index()].is_some());
-        if skipped || first.is_some_and(|first| first != id) {
+        if first.is_none() && !needed[id.index()] || first.is_some_and(|first| first != id) {
             continue;
         }
         let node = graph.node(id).clone();
@@ -62,15 +57,15 @@ pub fn jvp(
         }
         graph.set_location(node.location);
         if first.is_none() {
-            moving[id.index()] = match &node.op {
+            let found = match &node.op {
                 Op::Custom(custom) => custom::jvp(graph, id, custom, &operands)?,
                 op => op.jvp(graph, id, &operands),
             };
+            add(graph, &mut moving[id.index()], found);
             continue;
         }
-        let siblings: Vec<usize> = (id.index()..end)
-            .filter(|&i| first_siblings[i] == first && needed[i] && moving[i].is_none())
-            .collect();
+        let siblings: Vec<usize> =
+            (id.index()..end).filter(|&i| first_siblings[i] == first && needed[i]).collect();
         let results: Vec<usize> = siblings
             .iter()
             .map(|&i| match &graph.node(NodeId(i as u32)).op {
@@ -79,10 +74,18 @@ pub fn jvp(
             })
             .collect();
         let found = scan::jvp(graph, id, &operands, &results)?;
-        siblings.into_iter().zip(found).for_each(|(i, tangent)| moving[i] = tangent);
+        siblings.into_iter().zip(found).for_each(|(i, tangent)| add(graph, &mut moving[i], tangent));
     }
     graph.set_location(None);
     Ok(outputs.iter().map(|o| moving[o.index()]).collect())
+}
+
+/// Adds a tangent, if there is one, to what there is.
+fn add(graph: &mut Graph, sum: &mut Option<NodeId>, tangent: Option<NodeId>) {
+    *sum = match (*sum, tangent) {
+        (Some(sum), Some(tangent)) => Some(graph.plus(sum, tangent)),
+        (sum, tangent) => sum.or(tangent),
+    };
 }
 
 /// The nodes that these depend on: the tangents of others would be dead.

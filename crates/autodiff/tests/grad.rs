@@ -63,6 +63,44 @@ fn values_within_the_graph_are_variables_too() {
 }
 
 #[test]
+fn values_that_lie_behind_another_move_with_it_too() {
+    // z = sin(x²): along (ẋ, ẏ) it moves by cos(y)·(2x·ẋ + ẏ), whatever else is carried through y = x².
+    for through_loop in [false, true] {
+        let mut g = Graph::new();
+        let x = g.input("x", ty("f64[]")).unwrap();
+        let y = if through_loop {
+            let mut body = Graph::new();
+            let h = body.input("h", ty("f64[]")).unwrap();
+            let squared = body.times(h, h);
+            body.set_output("h", squared).unwrap();
+            let scan = op::Scan {
+                body: bespoke_graph::Body::new(body),
+                length: 1,
+                carried: 1,
+                stepped: 0,
+                reverse: false,
+                recompute: false,
+                result: 0,
+            };
+            g.must(scan, &[x])
+        } else {
+            g.times(x, x)
+        };
+        let z = g.unary(op::Unary::Sin, y);
+        let [dx, dy] = [2.0, 3.0].map(|v| g.fill(ty("f64[]"), v));
+        let tangents = bespoke_autodiff::jvp(&mut g, &[y, z], &[(x, dx), (y, dy)]).unwrap();
+        for (name, tangent) in ["y", "z"].iter().zip(tangents) {
+            g.set_output(name, tangent.unwrap()).unwrap();
+        }
+        let values = eval(&g, &|_| Some(Tensor::scalar(0.7f64))).unwrap();
+        let at = |name: &str| values.outputs[name].get(0).to_f64();
+        let expected = 2.0 * 0.7 * 2.0 + 3.0;
+        assert!((at("y") - expected).abs() < 1e-15);
+        assert!((at("z") - 0.49f64.cos() * expected).abs() < 1e-14);
+    }
+}
+
+#[test]
 fn uses_of_one_value_add_up() {
     let mut g = Graph::new();
     let x = g.input("x", ty("f64[]")).unwrap();

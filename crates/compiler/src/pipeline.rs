@@ -59,6 +59,7 @@ pub fn compile(
     }
     let start = Instant::now();
     check("graph", graph, || bespoke_graph::verify(graph));
+    bespoke_graph::check_constant_indices(graph).map_err(CompileError::at(Stage::Graph))?;
     observer(&Event::new(Stage::Graph, Artifact::Graph(graph), start));
 
     let start = Instant::now();
@@ -77,7 +78,7 @@ pub fn compile(
 
     let start = Instant::now();
     let mut program = bespoke_lower::lower(lowered_from).map_err(CompileError::at(Stage::Lowered))?;
-    program.checks = bespoke_lower::index_checks(graph);
+    program.checks = bespoke_graph::index_inputs(graph);
     check("program", &program, || bespoke_lower::verify(&program));
     observer(&Event::new(Stage::Lowered, Artifact::Program(&program), start));
 

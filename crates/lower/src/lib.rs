@@ -24,8 +24,6 @@ mod windows;
 pub use contraction::{Contraction, Extents, Gathered, Panels, Side, Tile};
 pub use error::LowerError;
 pub use lines::Sort;
-pub use plan::{index_checks, lower};
-pub use program::{
-    Buffer, BufferIndex, Carry, IndexCheck, Launch, Loop, Place, Program, Slot, StateSlot, Work,
-};
+pub use plan::lower;
+pub use program::{Buffer, BufferIndex, Carry, Launch, Loop, Place, Program, Slot, StateSlot, Work};
 pub use verify::verify;

@@ -6,8 +6,8 @@ use bespoke_tensor::{DType, Shape, Type};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    Buffer, BufferIndex, Carry, Contraction, IndexCheck, Launch, Loop, LowerError, Place, Program, Slot,
-    Sort, StateSlot, Tile, Work,
+    Buffer, BufferIndex, Carry, Contraction, Launch, Loop, LowerError, Place, Program, Slot, Sort, StateSlot,
+    Tile, Work,
     arena::{self, Lifetime},
     builder::{Argument, Builder, Values, wrap},
     contraction::{self, Extents, Form, Layout, Panels, Side},
@@ -97,7 +97,7 @@ impl<'a> Plan<'a> {
             }
         }
         plan.targets();
-        plan.program.checks = index_checks(graph);
+        plan.program.checks = bespoke_graph::index_inputs(graph);
         plan
     }
 
@@ -709,37 +709,4 @@ fn is_long_scatter(graph: &Graph, id: NodeId) -> bool {
     let node = graph.node(id);
     let Op::ScatterAdd(scatter) = &node.op else { return false };
     graph.ty(node.inputs[1]).shape[scatter.batch..].iter().product::<usize>() > 4
-}
-
-/// Inputs that are used as indices, and their bounds. Of the graph as the user wrote it: rewriting may bring inputs nearer to
-/// where they are used, or farther.
-pub fn index_checks(graph: &Graph) -> Vec<IndexCheck> {
-    let graph = &*inline_customs(graph);
-    let live = graph.live();
-    let mut checks = vec![];
-    for id in graph.ids().filter(|id| live[id.index()]) {
-        let node = graph.node(id);
-        let axis = match &node.op {
-            Op::Gather(gather) => gather.axis,
-            Op::ScatterAdd(scatter) => scatter.axis,
-            _ => continue,
-        };
-        let x = graph.ty(node.inputs[0]);
-        for (j, &indices) in op::index_operands(node).iter().enumerate() {
-            let mut indices = indices;
-            while matches!(
-                graph.node(indices).op,
-                Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::StopGradient(_) | Op::Barrier(_)
-            ) {
-                indices = graph.node(indices).inputs[0];
-            }
-            if let Op::Input(input) = &graph.node(indices).op {
-                let check = IndexCheck { input: input.name.clone(), extent: x.shape[axis + j] };
-                if !checks.contains(&check) {
-                    checks.push(check);
-                }
-            }
-        }
-    }
-    checks
 }

@@ -1,5 +1,6 @@
 //! What lowering makes: kernels in order, with their buffers.
 
+use bespoke_graph::IndexInput;
 use bespoke_loops::{Access, Kernel};
 use bespoke_tensor::{Tensor, Type};
 
@@ -45,15 +46,6 @@ pub struct StateSlot {
     pub buffer: BufferIndex,
     /// The buffer to copy from after the last launch, where the update could not be made in place.
     pub copy_from: Option<BufferIndex>,
-}
-
-/// An input that is used as index and must lie within `0..extent`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexCheck {
-    /// The input's name.
-    pub input: String,
-    /// The number of positions that can be pointed at.
-    pub extent: usize,
 }
 
 /// What a launch runs.
@@ -219,5 +211,5 @@ pub struct Program {
     /// The states, in the graph's order.
     pub states: Vec<StateSlot>,
     /// What to check of inputs before a run.
-    pub checks: Vec<IndexCheck>,
+    pub checks: Vec<IndexInput>,
 }

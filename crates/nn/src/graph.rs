@@ -347,7 +347,10 @@ impl Graph {
         let inner = self.inner.borrow();
         match &inner.error {
             Some(error) => Err(error.clone()),
-            None => Ok(inner.graph.clone()),
+            None => {
+                ir::check_constant_indices(&inner.graph)?;
+                Ok(inner.graph.clone())
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use bespoke_compiler::{Config, compile};
 use bespoke_data::Transform;
-use bespoke_graph::{Graph as Ir, NodeId, Op};
+use bespoke_graph::{self as ir, Graph as Ir, NodeId};
 use bespoke_tensor::{Tensor, Type};
 
 use crate::{
@@ -232,7 +232,11 @@ impl Trainer {
         let inputs = model.inputs().filter(|i| used(i.0));
         Ok(Programs {
             inputs: inputs.map(|(name, id)| (name.to_owned(), model.ty(id))).collect(),
-            extents: index_extents(&model),
+            extents: ir::index_inputs(&model)
+                .into_iter()
+                .filter(|i| i.part.is_none())
+                .map(|i| (i.input, i.extent))
+                .collect(),
             steps: steps.iter().map(bind).collect::<Result<_, _>>()?,
             query: bind(&query)?,
             graphs: steps,
@@ -341,23 +345,4 @@ fn finishes(objective: &Objective) -> Vec<(String, Finish)> {
     let metrics = objective.metrics.iter().map(|m| (m.name.clone(), m.finish.clone()));
     let players = objective.players.iter().map(|p| (p.0.clone(), Finish::Mean));
     [("loss".to_owned(), Finish::Mean)].into_iter().chain(metrics).chain(players).collect()
-}
-
-/// Inputs that are used as indices, and the number of positions that they may point to.
-fn index_extents(graph: &Ir) -> Vec<(String, usize)> {
-    let mut extents = vec![];
-    for id in graph.ids() {
-        let node = graph.node(id);
-        let Op::Gather(gather) = &node.op else { continue };
-        for (j, &index) in bespoke_graph::op::index_operands(node).iter().enumerate() {
-            let mut index = index;
-            while let Op::Convert(_) | Op::Reshape(_) | Op::Broadcast(_) = graph.node(index).op {
-                index = graph.node(index).inputs[0];
-            }
-            if let Op::Input(input) = &graph.node(index).op {
-                extents.push((input.name.clone(), graph.ty(node.inputs[0]).shape[gather.axis + j]));
-            }
-        }
-    }
-    extents
 }

@@ -183,12 +183,9 @@ impl Executable {
         }
         for check in &program.checks {
             let i = program.inputs.iter().position(|i| i.0 == check.input).expect("a check is of an input");
-            for (position, value) in matched[i].scalars().enumerate() {
-                let value = value.to_i64().expect("indices are integers");
-                if value < 0 || value >= check.extent as i64 {
-                    let (name, last) = (check.input.clone(), check.extent - 1);
-                    return Err(RunError::IndexOutOfRange { name, position, value, last });
-                }
+            if let Some((position, value)) = check.first_outside(matched[i]) {
+                let (name, last) = (check.input.clone(), check.extent - 1);
+                return Err(RunError::IndexOutOfRange { name, position, value, last });
             }
         }
         Ok(matched)

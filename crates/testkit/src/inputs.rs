@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bespoke_graph::{Graph, NodeId, Op, inline_customs, op::index_operands};
+use bespoke_graph::{Graph, NodeId, index_inputs};
 use bespoke_tensor::{DType, Scalar, Tensor};
 
 use crate::Rng;
@@ -10,8 +10,8 @@ use crate::Rng;
 /// A value for each input and state, a function of seed, name and type. With `spice`, some are NaN, infinite, a negative
 /// zero, denormal or extreme. Inputs that are used as indices lie within bounds.
 pub fn random_inputs(graph: &Graph, seed: u64, spice: bool) -> BTreeMap<String, Tensor> {
-    let graph = &*inline_customs(graph);
-    let bounds = index_bounds(graph);
+    let indices = index_inputs(graph);
+    let bound = |name: &str| indices.iter().filter(|i| i.input == name).map(|i| i.extent).min();
     let sources = graph.inputs().map(|(name, id)| (name.to_owned(), id));
     let states = graph.states().iter().map(|s| (s.name.clone(), s.node));
     let value = |(name, id): (String, NodeId)| {
@@ -21,42 +21,14 @@ pub fn random_inputs(graph: &Graph, seed: u64, spice: bool) -> BTreeMap<String, 
         let mut rng = Rng::new(seed ^ hash);
         let ty = graph.ty(id);
         let spicy = spice && rng.chance(0.6);
-        let tensor = Tensor::from_fn(ty, |_| match bounds.get(&id) {
-            Some(&bound) => Scalar::I64(rng.below(bound) as i64),
+        let bound = bound(&name);
+        let tensor = Tensor::from_fn(ty, |_| match bound {
+            Some(bound) => Scalar::I64(rng.below(bound) as i64),
             None => element(&mut rng, ty.dtype, spicy),
         });
         (name, tensor)
     };
     sources.chain(states).map(value).collect()
-}
-
-/// The number of positions that each input which serves as index may point at.
-fn index_bounds(graph: &Graph) -> BTreeMap<NodeId, usize> {
-    let mut bounds = BTreeMap::new();
-    for id in graph.ids() {
-        let node = graph.node(id);
-        let axis = match &node.op {
-            Op::Gather(gather) => gather.axis,
-            Op::ScatterAdd(scatter) => scatter.axis,
-            _ => continue,
-        };
-        let x = graph.ty(node.inputs[0]);
-        // Whatever lies between may be the identity, and rewritten so that the input itself serves as index.
-        let mut stack = vec![];
-        for (j, &indices) in index_operands(node).iter().enumerate() {
-            stack.push((indices, x.shape[axis + j]));
-        }
-        while let Some((at, extent)) = stack.pop() {
-            let from = graph.node(at);
-            let ints = from.inputs.iter().filter(|i| graph.ty(**i).dtype.is_int());
-            stack.extend(ints.map(|&i| (i, extent)));
-            if matches!(from.op, Op::Input(_)) {
-                let bound = bounds.entry(at).or_insert(extent);
-                *bound = extent.min(*bound);
-            }
-        }
-    }
-    bounds
 }
 
 /// A random element.

@@ -93,8 +93,8 @@ fn stored(graph: &Graph, events: &[Event], facts: &Facts) -> Vec<bool> {
         stored[i] = facts.root[i]
             || match &node.op {
                 Op::Dot(_) | Op::Convolution(_) => !taken_up(i),
-                Op::Reduce(_) | Op::ArgReduce(_) | Op::ScatterAdd(_) => true,
-                Op::Scan(_) => true,
+                Op::Reduce(_) | Op::ArgReduce(_) | Op::ScatterAdd(_) | Op::ArgSort(_) | Op::Scan(_) => true,
+                Op::WindowReduce(_) | Op::WindowArg(_) | Op::Cumulative(_) => true,
                 _ => users.len() > 1 && !ends_in_roots[i] && (cost[i] > CHEAP || ends_product[i]),
             };
     }
