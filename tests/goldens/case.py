@@ -40,8 +40,8 @@ def ty(array):
 @dataclass
 class Case:
     """A function of named inputs, in order. An operator has its node's text too, of operands that are the inputs, and
-    bodies before it. `jax_orders` derivatives are compared with JAX's; not where they are `apart`, by the first input,
-    which must differ there. `alone` says why a case is not compared with JAX."""
+    bodies before it. There are no derivatives by `fixed` inputs. `jax_orders` derivatives are compared with JAX's; not where
+    they are `apart`, by the first input, which must differ there. `alone` says why a case is not compared with JAX."""
 
     name: str
     torch: Callable
@@ -50,6 +50,7 @@ class Case:
     operator: str | None = None
     bodies: str = ""
     dtype: type = np.float64
+    fixed: tuple = ()
     jax_orders: int = 2
     apart: Callable | None = None
     alone: str = ""

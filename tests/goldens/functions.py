@@ -76,6 +76,7 @@ for name, by_torch, by_jax in [
     ("l1_norm", lambda x: x.abs().sum(), lambda x: jnp.abs(x).sum()),
     ("squared_norm", lambda x: (x * x).sum(), lambda x: (x * x).sum()),
     ("norm", torch.linalg.vector_norm, lengths),
+    ("norm_keep", lambda x: torch.linalg.vector_norm(x, dim=1, keepdim=True), lambda x: lengths(x, 1)[:, None]),
     ("norm_axes", lambda x: torch.linalg.vector_norm(x, dim=1), lambda x: lengths(x, 1)),
     ("l2_normalize", lambda x: F.normalize(x, dim=1), lambda x: x / jnp.maximum(lengths(x, 1), 1e-12)[:, None]),
     ("l2_normalize_small", lambda x: F.normalize(x, dim=0, eps=1.2), lambda x: x / jnp.maximum(lengths(x, 0), 1.2)),
@@ -133,6 +134,9 @@ for name, *options in [("rotary", False, 10000.0), ("rotary_halves", True, 100.0
 case("linear", F.linear, lambda x, w, b: x @ w.T + b, x=(2, 3, 4), w=(5, 4), bias=(5,))
 DENSE = {"x": (2, 4), "dense0/weight": (4, 3), "dense0/bias": (3,)}
 case("dense", lambda x, w, b: x @ w + b, lambda x, w, b: x @ w + b, **DENSE)
+case("penalties", lambda x, w, b: x @ w + b + 0.4 * w.abs().sum() + 0.6 * (w * w).sum(),
+     lambda x, w, b: x @ w + b + 0.4 * jnp.abs(w).sum() + 0.6 * (w * w).sum(), **DENSE)
+case("dense_plain", lambda x, w: x @ w, lambda x, w: x @ w, **{"x": (2, 4), "dense0/weight": (4, 3)})
 case("maxout", lambda x, w, b, u, c: torch.maximum(x @ w + b, x @ u + c),
      lambda x, w, b, u, c: jnp.maximum(x @ w + b, x @ u + c),
      **{"x": (2, 4), "maxout0/dense0/weight": (4, 3), "maxout0/dense0/bias": (3,),

@@ -25,12 +25,13 @@ assert jax.__version__ == "0.10.2" and torch.__version__.startswith("2.15.0")
 import convolutions
 import extremes
 import functions
+import handles
 import layers
 import losses
 import operators
 import sequences
 
-MODULES = [operators, convolutions, extremes, functions, losses, layers, sequences]
+MODULES = [operators, convolutions, extremes, functions, handles, losses, layers, sequences]
 
 
 def is_float(array):
@@ -39,7 +40,7 @@ def is_float(array):
 
 def by_torch(case: Case):
     """The value, first and second derivatives by name of the input."""
-    at = {n: torch.tensor(x, requires_grad=is_float(x)) for n, x in case.inputs.items()}
+    at = {n: torch.tensor(x, requires_grad=is_float(x) and n not in case.fixed) for n, x in case.inputs.items()}
     y = case.torch(*at.values())
     wrt = {n: x for n, x in at.items() if x.requires_grad}
     if not y.dtype.is_floating_point or not wrt or not y.requires_grad:
@@ -59,8 +60,8 @@ def by_torch(case: Case):
 
 def by_jax(case: Case):
     """The same, of as many orders as are compared."""
-    fixed = {n: x for n, x in case.inputs.items() if not is_float(x)}
-    wrt = {n: x for n, x in case.inputs.items() if is_float(x)}
+    wrt = {n: x for n, x in case.inputs.items() if is_float(x) and n not in case.fixed}
+    fixed = {n: x for n, x in case.inputs.items() if n not in wrt}
 
     def value(at):
         return case.jax(*(jnp.asarray((at | fixed)[n]) for n in case.inputs))

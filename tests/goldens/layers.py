@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jax import lax
 
 from case import Case, named
+from operators import arg_by_jax, windows_by_jax
 
 CASES = []
 
@@ -31,8 +32,8 @@ def padded(x, padding, value=0.0):
     return F.pad(x, [p for pair in reversed(padding) for p in pair], value=value)
 
 
-def conv(name, x, weight, padding=0, stride=1, dilation=1, groups=1, same=None):
-    """With padding `same`, JAX finds it; here it is what it should find."""
+def conv(name, x, weight, padding=0, stride=1, dilation=1, groups=1, same=None, kind=None):
+    """Of a `kind` of layer. With padding `same`, JAX finds it; here it is what it should find."""
     axes = len(x) - 2
     around = pairs(same if same else padding, axes)
     stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
@@ -45,11 +46,11 @@ def conv(name, x, weight, padding=0, stride=1, dilation=1, groups=1, same=None):
         y = lax.conv_general_dilated(x, w, stride, pads, rhs_dilation=dilation, feature_group_count=groups)
         return y + b.reshape(-1, *(1,) * axes)
 
-    kind = f"conv{axes}d0"
+    kind = kind or f"conv{axes}d0"
     case(name, by_torch, by_jax, {"x": x, f"{kind}__weight": weight, f"{kind}__bias": weight[:1]})
 
 
-def conv_transpose(name, x, weight, padding=0, stride=1, dilation=1, groups=1, more=0):
+def conv_transpose(name, x, weight, padding=0, stride=1, dilation=1, groups=1, more=0, kind=None):
     """Asymmetric padding is cut off, since PyTorch has none."""
     axes = len(x) - 2
     around, stride, dilation, more = pairs(padding, axes), *(per_axis(n, axes) for n in [stride, dilation, more])
@@ -64,24 +65,38 @@ def conv_transpose(name, x, weight, padding=0, stride=1, dilation=1, groups=1, m
     def by_jax(x, w, b):
         reach = [(k - 1) * d for k, d in zip(w.shape[2:], dilation)]
         pads = [(r - low, r - high + m) for r, (low, high), m in zip(reach, around, more)]
-        numbers = lax.conv_dimension_numbers(x.shape, w.shape, ("NCHWD"[: axes + 2], "OIHWD"[: axes + 2], "NCHWD"[: axes + 2]))
+        layout = [letters + "HWD"[:axes] for letters in ("NC", "OI", "NC")]
+        numbers = lax.conv_dimension_numbers(x.shape, w.shape, layout)
         parts = [
             lax.conv_transpose(x, w, stride, pads, dilation, numbers, transpose_kernel=True)
             for x, w in zip(jnp.split(x, groups, 1), jnp.split(w, groups, 0))
         ]
         return jnp.concatenate(parts, 1) + b.reshape(-1, *(1,) * axes)
 
-    kind = f"conv_transpose{axes}d0"
+    kind = kind or f"conv_transpose{axes}d0"
     case(name, by_torch, by_jax, {"x": x, f"{kind}__weight": weight, f"{kind}__bias": (weight[1] * groups,)})
 
 
 conv("conv1d", (2, 3, 7), (4, 3, 3), padding=1, stride=2, dilation=2)
 conv("conv1d_same", (2, 3, 6), (2, 3, 4), same=[(1, 2)])
+conv("conv1d_same_strided", (2, 3, 8), (2, 3, 3), stride=3, same=[(0, 1)])
+conv("conv2d_same_dilated", (1, 2, 5, 6), (2, 2, 2, 3), stride=(2, 1), dilation=(1, 2), same=[(0, 1), (2, 2)])
+conv("conv3d_same", (1, 2, 3, 4, 2), (2, 2, 2, 2, 1), stride=2, same=[(0, 1), (0, 0), (0, 0)])
+conv("conv", (1, 2, 4, 3), (3, 2, 2, 2), padding=((1, 0), (0, 2)), kind="conv0")
 conv("conv2d", (2, 4, 5, 6), (6, 2, 3, 2), padding=(1, 0), stride=(2, 1), groups=2)
 conv("conv3d", (1, 2, 3, 4, 3), (2, 2, 2, 2, 2), padding=1, stride=2)
 conv_transpose("conv_transpose1d", (2, 4, 3), (4, 3, 3), 1, 3, 2, groups=2, more=2)
 conv_transpose("conv_transpose2d", (1, 2, 3, 2), (2, 3, 3, 2), (1, 2), (2, 1), (1, 3), more=(1, 0))
 conv_transpose("conv_transpose3d", (1, 2, 2, 2, 2), (2, 1, 2, 1, 2), stride=2)
+conv_transpose("conv_transpose1d_asymmetric", (2, 3, 4), (3, 2, 3), [(2, 0)], 2)
+conv_transpose("conv_transpose2d_groups", (1, 4, 3, 2), (4, 3, 2, 3), [(1, 0), (0, 2)], (1, 2), groups=2, more=(0, 1))
+conv_transpose("conv_transpose3d_padded", (1, 2, 2, 3, 2), (2, 2, 2, 2, 3), [(0, 1), (1, 1), (1, 2)], (2, 1, 2), more=(1, 0, 1))
+conv_transpose("conv_transpose", (1, 2, 2, 3), (2, 2, 2, 3), 1, 2, kind="conv_transpose0")
+case("convolve", lambda x, w: F.conv1d(x, w, stride=2), lambda x, w: lax.conv_general_dilated(x, w, (2,), "VALID"),
+     {"x": (2, 3, 5), "w": (2, 3, 2)})
+case("convolve_transposed", lambda x, w: F.conv_transpose1d(x, w, stride=2),
+     lambda x, w: lax.conv_general_dilated(x, w[:, :, ::-1].swapaxes(0, 1), (1,), [(2, 2)], (2,)),
+     {"x": (2, 3, 4), "w": (3, 2, 3)})
 
 
 def depthwise(x, w, padding, stride, axes):
@@ -136,9 +151,11 @@ def pool(name, shape, kernel, stride=None, padding=0, dilation=1, ceil_mode=Fals
         given["dilation"] = dilation
     if kind == "lp":
         given["norm_type"] = p
+    # `lp_pool1d` takes no tuple.
+    given["kernel_size"] = kernel if axes > 1 else kernel[0]
 
     def by_torch(x):
-        return getattr(F, f"{kind}_pool{axes}d")(prepare(x) if prepare else x, kernel_size=kernel, **given)
+        return getattr(F, f"{kind}_pool{axes}d")(prepare(x) if prepare else x, **given)
 
     def by_jax(x):
         x = prepare(x) if prepare else x
@@ -173,6 +190,11 @@ pool("avg_pool3d", (1, 2, 4, 4, 4), 2)
 pool("avg_pool1d_wide", (1, 2, 40), 18, 7, 9)
 pool("avg_pool2d_divisor", (1, 2, 4, 5), 2, divisor_override=3)
 pool("lp_pool2d", (1, 2, 5, 4), 2, 2, p=3.0, prepare=abs)
+pool("avg_pool2d_ceil_excluded", (1, 2, 6, 5), 2, 3, 1, ceil_mode=True, count_include_pad=False)
+pool("avg_pool1d_ceil", (2, 1, 8), 3, 2, 0, ceil_mode=True)
+pool("max_pool1d_ceil_dilated", (2, 2, 10), 3, 3, 1, 2, ceil_mode=True)
+pool("lp_pool1d", (2, 2, 7), 3, 2, p=2.0)
+pool("lp_pool3d", (1, 1, 4, 3, 4), (2, 3, 2), 2, p=1.5, prepare=abs)
 case("global_avg_pool", lambda x: x.mean((2, 3)), lambda x: x.mean((2, 3)), {"x": (2, 3, 4, 2)})
 case("global_max_pool", lambda x: x.amax((2, 3)), lambda x: x.max((2, 3)), {"x": (2, 3, 4, 2)})
 
@@ -191,6 +213,41 @@ case(
     {"x": (1, 2, 6, 7)},
     jax_orders=1,
 )
+
+
+def same_windows(x, init, function):
+    return lax.reduce_window(x, init, function, (1, 1, 3, 2), (1, 1, 2, 3), "SAME")
+
+
+# As JAX's SAME has them: windows of 3 and 2 elements in steps of 2 and 3.
+AROUND = [(1, 1), (0, 0)]
+case("max_pool2d_same", lambda x: F.max_pool2d(padded(x, AROUND, -torch.inf), (3, 2), (2, 3)),
+     lambda x: same_windows(x, -jnp.inf, lax.max), {"x": (1, 2, 5, 5)}, jax_orders=1)
+case("avg_pool2d_same",
+     lambda x: F.avg_pool2d(padded(x, AROUND), (3, 2), (2, 3)) / F.avg_pool2d(padded(x * 0 + 1, AROUND), (3, 2), (2, 3)),
+     lambda x: same_windows(x, 0.0, lax.add) / same_windows(jnp.ones(x.shape), 0.0, lax.add), {"x": (1, 2, 5, 5)})
+
+
+def with_indices(name, shape, kernel, stride, padding, kind=""):
+    """The maxima and where they are, one behind the other."""
+    axes = len(shape) - 2
+    at = (kernel,) * axes, (stride,) * axes, ((padding, padding),) * axes, (1,) * axes
+
+    def by_torch(x):
+        y, indices = getattr(F, f"max_pool{axes}d")(x, kernel, stride, padding, return_indices=True)
+        return torch.cat([y.flatten(), indices.flatten()])
+
+    def by_jax(x):
+        y = windows_by_jax(x, -jnp.inf, lax.max, *at)
+        return jnp.concatenate([y.ravel(), arg_by_jax(lax.stop_gradient(x), "max", *at).ravel()])
+
+    case(name, by_torch, by_jax, {"x": shape}, jax_orders=1)
+
+
+with_indices("max_pool1d_with_indices", (2, 2, 7), 3, 2, 1)
+with_indices("max_pool2d_with_indices", (1, 2, 5, 4), 2, 1, 1)
+with_indices("max_pool3d_with_indices", (1, 1, 4, 3, 4), 2, 2, 0)
+with_indices("max_pool_with_indices", (1, 2, 4, 4), 2, 2, 0)
 
 
 def adaptive(name, shape, output):
@@ -212,6 +269,26 @@ for kind in ("avg", "max"):
     adaptive(f"adaptive_{kind}_pool1d", (2, 2, 8), 3)
     adaptive(f"adaptive_{kind}_pool2d", (1, 2, 5, 7), (2, 3))
     adaptive(f"adaptive_{kind}_pool3d", (1, 2, 4, 3, 5), (2, 3, 2))
+    adaptive(f"adaptive_{kind}_pool1d_more", (2, 2, 3), 5)
+    adaptive(f"adaptive_{kind}_pool2d_even", (1, 2, 4, 6), (2, 3))
+
+
+def of_any_rank(mean, largest, norm):
+    """Windows side by side of all the pools that are not told a rank, each of 2 by 2 elements of 4 by 6."""
+
+    def function(x):
+        parts = x.reshape(1, 2, 2, 2, 3, 2)
+        return [largest(parts), mean(parts), norm(parts), mean(parts), largest(parts)]
+
+    return function
+
+
+case(
+    "pools_of_any_rank",
+    lambda x: torch.stack(of_any_rank(lambda x: x.mean((3, 5)), lambda x: x.amax((3, 5)), lambda x: (x * x).sum((3, 5)).sqrt())(x)),
+    lambda x: jnp.stack(of_any_rank(lambda x: x.mean((3, 5)), lambda x: x.max((3, 5)), lambda x: (x * x).sum((3, 5)) ** 0.5)(x)),
+    {"x": (1, 2, 4, 6)},
+)
 
 
 def upsample(name, shape, size, aligned=None):
@@ -272,6 +349,56 @@ norm("batch_norm_images", "batch_norm", (2, 3, 4, 2), (3,), lambda *x: batch_nor
 norm("layer_norm", "layer_norm", (2, 3, 4), (3, 4), lambda x, w, b: F.layer_norm(x, (3, 4), w, b), (1, 2))
 norm("group_norm", "group_norm", (2, 6, 3), (6,), lambda x, w, b: F.group_norm(x, 2, w, b), 2, grouped=(2, 2, 9))
 norm("instance_norm", "instance_norm", (2, 3, 4, 2), (3,), lambda x, w, b: F.instance_norm(x, weight=w, bias=b), (2, 3))
+
+
+def plain(x):
+    return jax.nn.standardize(x, -1, epsilon=1e-3)
+
+
+case("layer_norm_plain", lambda x: F.layer_norm(x, (4,), eps=1e-3), plain, {"x": (2, 3, 4)})
+case("group_norm_plain", lambda x: F.group_norm(x, 3, eps=1e-3),
+     lambda x: plain(x.reshape(2, 3, 4)).reshape(2, 6, 2), {"x": (2, 6, 2)})
+
+
+def query(name, shape):
+    """By running statistics."""
+    along = (-1, *(1,) * (len(shape) - 2))
+
+    def by_jax(x, mean, variance, weight, bias, training):
+        x = (x - mean.reshape(along)) / jnp.sqrt(variance.reshape(along) + 1e-5)
+        return x * weight.reshape(along) + bias.reshape(along)
+
+    names = [f"batch_norm0__{name}" for name in ("running_mean", "running_var", "weight", "bias")]
+    inputs = {"x": shape} | dict.fromkeys(names, (3,)) | {"training": torch.tensor(False)}
+    inputs[names[1]] = torch.tensor([0.25, 1.0, 4.0])
+    case(name, lambda x, *rest: F.batch_norm(x, *rest[:-1], training=bool(rest[-1])), by_jax, inputs,
+         fixed=("batch_norm0/running_mean", "batch_norm0/running_var"))
+
+
+query("batch_norm_query", (4, 3))
+query("batch_norm_images_query", (2, 3, 2, 4))
+
+
+def step(name, shape, momentum):
+    """What the running statistics are after a step, one behind the other."""
+
+    def by_torch(x, mean, variance):
+        mean, variance = mean.clone(), variance.clone()
+        F.batch_norm(x, mean, variance, training=True, momentum=momentum)
+        return torch.cat([mean, variance])
+
+    def by_jax(x, mean, variance):
+        axes = (0, *range(2, x.ndim))
+        now = lax.stop_gradient(jnp.concatenate([x.mean(axes), x.var(axes, ddof=1)]))
+        return (1 - momentum) * jnp.concatenate([mean, variance]) + momentum * now
+
+    names = [f"batch_norm0__{name}" for name in ("running_mean", "running_var")]
+    case(name, by_torch, by_jax, {"x": shape, names[0]: (3,), names[1]: torch.tensor([0.25, 1.0, 4.0])},
+         fixed=("batch_norm0/running_mean", "batch_norm0/running_var"))
+
+
+step("batch_norm, next states", (4, 3), 0.1)
+step("batch_norm_images, next states", (2, 3, 2, 4), 0.3)
 
 
 def response_norm(x):

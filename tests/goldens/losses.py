@@ -97,3 +97,7 @@ for name, operands, *made in [
         # Of what this makes of each operand.
         by_torch, by_jax = (lambda *x, f=f, g=g: f(*map(g, x)) for f, g in zip(LOSSES[name], made))
     CASES.append(Case(name, by_torch, named(**operands), by_jax))
+RIGHT = {"x": MATRIX, "t": torch.tensor([2, 0, 0], dtype=torch.int32)}
+for name, right in [("accuracy", 1), ("zero_one", 0)]:
+    CASES.append(Case(name, lambda x, t, right=right: ((x.argmax(1) == t) == bool(right)).float(), named(**RIGHT),
+                      lambda x, t, right=right: ((x.argmax(1) == t) == bool(right)).astype(jnp.float32)))

@@ -2,6 +2,7 @@
 //! does, for values and derivatives of two orders; gradients are those of differences.
 
 mod functions;
+mod handles;
 mod layers;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ pub struct Composition {
 
 /// All that there are.
 pub fn compositions() -> impl Iterator<Item = &'static Composition> {
-    functions::ALL.iter().chain(layers::ALL).copied().flatten()
+    functions::ALL.iter().chain(handles::ALL).chain(layers::ALL).copied().flatten()
 }
 
 /// A composition's graph: the value, a scalar that depends on all of it, and the inputs.
@@ -112,55 +113,4 @@ fn gradients_of_compositions_are_those_of_differences() {
         });
     }
     no_failures(&failures);
-}
-
-/// Methods of values that take values to values are held to these laws and to PyTorch's numbers.
-#[test]
-fn every_composition_has_laws_and_goldens() {
-    // Each of these files' methods makes one operator or is none; cells are held to them by the layers.
-    let handles = ["movement.rs", "value.rs", "scan.rs", "cells.rs"];
-    // Positions and counts have no slopes; tables of embeddings are of f32; rules of their own are no derivatives.
-    let flat = ["arg_sort", "argmax", "argmin", "accuracy", "zero_one", "bincount", "max_pool_with_indices"];
-    let own =
-        ["embedding", "embedding_with", "straight_through", "clip_gradient", "clip_gradient_norm", "finish"];
-    let without_laws = [&flat[..], &own, &["expand_like"]].concat();
-    // Random, PyTorch has none, or what it is made of has them.
-    let random = ["dropout", "dropout_classic", "drop_path"];
-    let made = ["norm_keep", "dense_with", "embedding", "convolve", "convolve_transposed"];
-    let operators = ["at", "add_at", "dynamic_slice", "dynamic_update"];
-    let ours = [&flat[..], &own[2..], &["expand_like"]].concat();
-    let without_golden = [&random[..], &made, &operators, &ours].concat();
-
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
-    let laws = read("tests/it/compositions/functions.rs") + &read("tests/it/compositions/layers.rs");
-    let goldens = read("tests/it/goldens/functions.rs") + &read("tests/it/goldens/layers.rs");
-    let calls = |text: &str, name: &str| {
-        ["", "1d", "2d", "3d"].iter().any(|rank| text.contains(&format!(".{name}{rank}(")))
-    };
-    let (mut missing, mut methods) = (vec![], 0);
-    for entry in std::fs::read_dir(root.join("crates/nn/src")).unwrap() {
-        let path = entry.unwrap().path();
-        let file = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if handles.contains(&&file[..]) {
-            continue;
-        }
-        for signature in std::fs::read_to_string(&path).unwrap().split("    pub fn ").skip(1) {
-            let signature = &signature[..signature.find('{').unwrap()];
-            let (name, rest) = signature.split_once('(').unwrap();
-            let gives = rest.rsplit_once("->").is_some_and(|(_, to)| to.contains("Value<'g>"));
-            if !rest.trim_start().starts_with("self") || !gives || name.starts_with('$') {
-                continue;
-            }
-            methods += 1;
-            if !calls(&laws, name) && !without_laws.contains(&name) {
-                missing.push(format!("{file}: {name} has no laws"));
-            }
-            if !calls(&goldens, name) && !without_golden.contains(&name) {
-                missing.push(format!("{file}: {name} has no golden"));
-            }
-        }
-    }
-    assert!(methods > 90, "only {methods} were found");
-    no_failures(&missing);
 }

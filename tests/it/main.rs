@@ -4,6 +4,7 @@ mod columns;
 mod compact;
 mod compositions;
 mod contractive;
+mod coverage;
 mod derivatives;
 mod extremes;
 mod goldens;

@@ -5,7 +5,7 @@ use bespoke::prelude::*;
 use super::Composition;
 
 /// All of them.
-pub const ALL: &[&[Composition]] = &[ACTIVATIONS, NORMS, LOSSES, LINES];
+pub const ALL: &[&[Composition]] = &[ACTIVATIONS, NORMS, LOSSES, PENALTIES, LINES];
 
 const ACTIVATIONS: &[Composition] = &[
     Composition {
@@ -165,6 +165,16 @@ const LOSSES: &[Composition] = &[
         build: |g, i| i[0].binary_cross_entropy(g.full(F64, [3, 4], 0.25)),
     },
 ];
+
+const PENALTIES: &[Composition] = &[Composition {
+    name: "l1_penalty, l2_penalty, elastic_penalty",
+    smooth: false,
+    inputs: &[("x", &[3, 4])],
+    build: |g, i| {
+        let y = i[0].dense(2).tanh();
+        y * g.l1_penalty("", 0.3) + g.l2_penalty("", 0.2) * g.elastic_penalty("", 0.1, 0.4)
+    },
+}];
 
 const LINES: &[Composition] = &[
     Composition {

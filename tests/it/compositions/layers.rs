@@ -169,6 +169,21 @@ const CONVOLUTIONS: &[Composition] = &[
         inputs: &[("x", &[2, 2, 5]), ("weight", &[3, 2, 2])],
         build: |_, i| i[0].convolve(i[1], &Conv::new().stride(2)),
     },
+    Composition {
+        name: "conv3d, conv_transpose3d",
+        smooth: true,
+        inputs: &[("x", &[1, 1, 2, 3, 2])],
+        build: |_, i| {
+            let y = i[0].conv3d(2, 2, Conv::new().padding([1, 0, 1])).tanh();
+            y.conv_transpose3d(1, [1, 2, 2], Conv::new().stride(2))
+        },
+    },
+    Composition {
+        name: "conv_transpose1d, groups",
+        smooth: true,
+        inputs: &[("x", &[2, 4, 3])],
+        build: |_, i| i[0].conv_transpose1d(2, 3, Conv::new().stride(2).padding([(2, 0)]).groups(2)).tanh(),
+    },
 ];
 
 const POOLING: &[Composition] = &[
@@ -221,6 +236,77 @@ const POOLING: &[Composition] = &[
         smooth: true,
         inputs: &[("x", &[2, 2, 3, 2])],
         build: |_, i| i[0].global_avg_pool().tanh(),
+    },
+    Composition {
+        name: "pools of any rank",
+        smooth: false,
+        inputs: &[("x", &[1, 2, 4, 6])],
+        build: |_, i| {
+            let x = i[0];
+            x.max_pool(2, Pool::new()) * x.avg_pool(2, Pool::new())
+                + x.lp_pool(2.0, 2, Pool::new()) * x.adaptive_avg_pool([2, 3]) * x.adaptive_max_pool([2, 3])
+        },
+    },
+    Composition {
+        name: "avg_pool1d, adaptive_avg_pool1d",
+        smooth: true,
+        inputs: &[("x", &[2, 2, 7])],
+        build: |_, i| {
+            i[0].avg_pool1d(3, Pool::new().stride(2).padding(1)).tanh().adaptive_avg_pool1d(3).tanh()
+        },
+    },
+    Composition {
+        name: "avg_pool3d, lp_pool3d, adaptive_avg_pool3d",
+        smooth: true,
+        inputs: &[("x", &[1, 1, 4, 3, 4])],
+        build: |_, i| {
+            let y = i[0].avg_pool3d(2, Pool::new().stride(1)).tanh();
+            (y * y + 0.5)
+                .lp_pool3d(1.5, [1, 2, 2], Pool::new().stride(1))
+                .adaptive_avg_pool3d([2, 1, 1])
+                .tanh()
+        },
+    },
+    Composition {
+        name: "lp_pool2d",
+        smooth: true,
+        inputs: &[("x", &[1, 2, 4, 4])],
+        build: |_, i| (i[0] * i[0] + 0.5).lp_pool2d(3.0, 2, Pool::new().stride(1)),
+    },
+    Composition {
+        name: "max_pool3d, adaptive_max_pool3d",
+        smooth: false,
+        inputs: &[("x", &[1, 1, 4, 4, 3])],
+        build: |_, i| {
+            i[0].max_pool3d(2, Pool::new().stride(1).padding(1)).adaptive_max_pool3d([2, 3, 1]).tanh()
+        },
+    },
+    Composition {
+        name: "adaptive_max_pool2d",
+        smooth: false,
+        inputs: &[("x", &[1, 2, 5, 4])],
+        build: |_, i| i[0].adaptive_max_pool2d([3, 2]).tanh(),
+    },
+    Composition {
+        name: "max_pool_with_indices, max_pool1d_with_indices",
+        smooth: false,
+        inputs: &[("x", &[2, 2, 7])],
+        build: |_, i| {
+            let y = i[0].max_pool_with_indices(2, Pool::new().stride(1)).0;
+            y.max_pool1d_with_indices(3, Pool::new().stride(2).padding(1)).0.tanh()
+        },
+    },
+    Composition {
+        name: "max_pool2d_with_indices",
+        smooth: false,
+        inputs: &[("x", &[1, 2, 5, 4])],
+        build: |_, i| i[0].max_pool2d_with_indices(2, Pool::new().stride(1).padding(1)).0.tanh(),
+    },
+    Composition {
+        name: "max_pool3d_with_indices",
+        smooth: false,
+        inputs: &[("x", &[1, 1, 4, 3, 4])],
+        build: |_, i| i[0].max_pool3d_with_indices(2, Pool::new()).0.tanh(),
     },
 ];
 

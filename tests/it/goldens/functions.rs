@@ -2,7 +2,7 @@
 //! `extremes.py`.
 
 use bespoke::{
-    nn::{CellWeights, Pairs},
+    nn::{CellWeights, Nonlinearity, Pairs},
     prelude::{Init, Norm, Value},
 };
 
@@ -10,9 +10,6 @@ use super::Inputs;
 
 /// The function of this case.
 pub fn function<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
-    if let Some(name) = name.strip_prefix("logits, ") {
-        return of_logits(name, i);
-    }
     let x = || i.get("x");
     let t = || i.get("t");
     Some(match name {
@@ -53,6 +50,7 @@ pub fn function<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
         "squared_norm" => x().squared_norm(),
         "norm" => x().norm(),
         "norm_axes" => x().norm_axes(&[1]),
+        "norm_keep" => x().norm_keep(&[1]),
         "l2_normalize" => x().l2_normalize(1, 1e-12),
         "l2_normalize_small" => x().l2_normalize(0, 1.2),
         "take_along" => x().take_along(i.get("i"), 0),
@@ -77,18 +75,38 @@ pub fn function<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
         "mse" => x().mse(t()),
         "huber" => x().huber(t(), 0.7),
         "hinge" => x().hinge(t().convert(i.dtype)),
+        "accuracy" => x().accuracy(t()).convert(i.dtype),
+        "zero_one" => x().zero_one(t()).convert(i.dtype),
         "focal" => x().focal(t().convert(i.dtype), 0.25, 2.0),
         "linear" => x().linear(i.get("w"), Some(i.get("bias"))),
         "dense" => x().dense(3),
+        "dense_plain" => x().dense_with(3, Init::GlorotUniform, false),
+        "penalties" => {
+            let y = x().dense(3);
+            y + i.graph.l1_penalty("", 0.3)
+                + i.graph.l2_penalty("", 0.2)
+                + i.graph.elastic_penalty("", 0.1, 0.4)
+        }
         "maxout" => x().maxout(3, 2),
-        "embedding" => i.get("i").embedding_with(5, 3, Init::Normal(1.0), None),
+        "embedding" => i.get("i").embedding(5, 3),
         "embedding_padding" => i.get("i").embedding_with(5, 3, Init::Normal(1.0), Some(2)),
         "lstm_cell" => {
             let (h, c) = x().lstm_cell(i.get("h"), i.get("c"), &weights(i));
             h.concatenate(&[c], 1)
         }
         "gru_cell" => x().gru_cell(i.get("h"), &weights(i)),
-        "rnn_cell" => x().rnn_cell(i.get("h"), &weights(i), bespoke::nn::Nonlinearity::Tanh),
+        "rnn_cell" => x().rnn_cell(i.get("h"), &weights(i), Nonlinearity::Tanh),
+        "rnn_cell_relu" => x().rnn_cell(i.get("h"), &weights(i), Nonlinearity::Relu),
+        "logits, softmax" => x().softmax(-1),
+        "logits, log_softmax" => x().log_softmax(-1),
+        "logits, logsumexp" => x().logsumexp(-1),
+        "logits, cross_entropy" => x().cross_entropy(t()),
+        "logits, binary_cross_entropy" => x().binary_cross_entropy(t()),
+        "logits, gelu" => x().gelu(),
+        "logits, gelu_tanh" => x().gelu_tanh(),
+        "logits, silu" => x().silu(),
+        "logits, elu" => x().elu(1.0),
+        "logits, layer_norm" => x().layer_norm(1, Norm::new().affine(false)),
         "matmul" | "matmul_batched" => x().matmul(t()),
         "dot" => x().dot(t()),
         _ => return None,
@@ -102,22 +120,4 @@ fn weights<'g>(i: &Inputs<'g>) -> CellWeights<'g> {
         bias_ih: Some(i.get("bi")),
         bias_hh: Some(i.get("bh")),
     }
-}
-
-/// Functions of logits up to ± 10⁴.
-fn of_logits<'g>(name: &str, i: &Inputs<'g>) -> Option<Value<'g>> {
-    let x = i.get("x");
-    Some(match name {
-        "softmax" => x.softmax(-1),
-        "log_softmax" => x.log_softmax(-1),
-        "logsumexp" => x.logsumexp(-1),
-        "cross_entropy" => x.cross_entropy(i.get("t")),
-        "binary_cross_entropy" => x.binary_cross_entropy(i.get("t")),
-        "gelu" => x.gelu(),
-        "gelu_tanh" => x.gelu_tanh(),
-        "silu" => x.silu(),
-        "elu" => x.elu(1.0),
-        "layer_norm" => x.layer_norm(1, Norm::new().affine(false)),
-        _ => return None,
-    })
 }
