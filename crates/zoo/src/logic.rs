@@ -119,13 +119,14 @@ pub fn perceptron_loss<'g>(e: Value<'g>, t: Value<'g>) -> Value<'g> {
     (threshold(e) - t).stop_gradient() * e
 }
 
-/// Σ wᵢxᵢ + b of one unit, `[rows]`, with parameters `weight` and `bias` that start at 0.
+/// Σ wᵢxᵢ + b of one unit, `[rows]`, with parameters `weight` and `bias`. They start at random, for from 0 the rule ends with points
+/// on the line itself.
 #[track_caller]
 fn excitation(x: Value<'_>) -> Value<'_> {
     let g = x.graph();
     let weight =
-        g.parameter("weight", F32, [x.shape().get(1).copied().unwrap_or_default()], Init::Constant(0.0));
-    x.matmul(weight) + g.parameter("bias", F32, [], Init::Constant(0.0))
+        g.parameter("weight", F32, [x.shape().get(1).copied().unwrap_or_default()], Init::Uniform(0.5));
+    x.matmul(weight) + g.parameter("bias", F32, [], Init::Uniform(0.5))
 }
 
 fn inputs<'g>(g: &'g Graph, options: &Options) -> (Value<'g>, Value<'g>) {
