@@ -94,7 +94,9 @@ fn four_ways() -> Result<(), Error> {
         ("dual numbers, compiled", output("dual")),
         ("jets, compiled", output("jet")),
     ] {
-        println!("  {way:<28} {got:.15}   error {:.1e}", (got - exact).abs());
+        let error = (got - exact).abs();
+        println!("  {way:<28} {got:.15}   error {error:.1e}");
+        assert!(error < 1e-9, "{way} does not agree");
     }
     println!("  f″, forward over reverse     {:.15}", output("second"));
     Ok(())

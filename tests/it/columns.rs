@@ -52,16 +52,20 @@ pub fn optimized_agrees(graph: &Graph, sources: &Sources) -> Result<(), String> 
             *error = if value.is_finite() { 16.0 * *error + unit * value.abs() } else { f64::INFINITY };
         }
     }
-    let config = Config { threads: 1, ..Config::default() };
     let mut optimized = String::new();
-    let mut observer = |event: &Event<'_>| {
-        if let Artifact::Optimized(graph, _) = &event.artifact {
-            optimized = graph.to_string();
-        }
-    };
-    let mut executable = compile(graph, &config, &mut observer).map_err(|e| e.to_string())?;
-    let values = run(&mut executable, graph, sources)?;
-    compare_values(&values, &expected).map_err(|e| format!("optimised: {e}\n{optimized}"))
+    for threads in [1, 2] {
+        let config = Config { threads, ..Config::default() };
+        let mut observer = |event: &Event<'_>| {
+            if let Artifact::Optimized(graph, _) = &event.artifact {
+                optimized = graph.to_string();
+            }
+        };
+        let mut executable = compile(graph, &config, &mut observer).map_err(|e| e.to_string())?;
+        let values = run(&mut executable, graph, sources)?;
+        let compared = compare_values(&values, &expected);
+        compared.map_err(|e| format!("optimised, {threads} threads: {e}\n{optimized}"))?;
+    }
+    Ok(())
 }
 
 /// Runs machine code twice, so that memory is used again, and returns what the second run gives from the same states.

@@ -20,6 +20,8 @@ const NOT_FUNCTIONS: &[&str] = &[
     "random_bernoulli",
     "grad",
     "jvp",
+    "vjp",
+    "jet",
     "hvp",
     "jacobian",
     "batch_jacobian",

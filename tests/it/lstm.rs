@@ -92,6 +92,19 @@ fn gradients_equal_those_of_the_unrolled_graph() {
 }
 
 #[test]
+fn checkpoints_change_no_gradient() {
+    let [plain, again] = [Form::Scan, Form::Checkpoints].map(|form| run(step(256, form)));
+    assert_eq!(plain.len(), 5);
+    for (plain, again) in plain.iter().zip(&again) {
+        let size = plain.scalars().map(|s| s.to_f64().abs()).fold(0.0, f64::max);
+        assert!(size > 0.0);
+        for (x, y) in plain.scalars().zip(again.scalars()) {
+            assert!((x.to_f64() - y.to_f64()).abs() <= 1e-5 * size, "{x} and {y} of at most {size}");
+        }
+    }
+}
+
+#[test]
 fn code_does_not_grow_with_the_steps_and_checkpoints_save_memory() {
     let steps = [16, 256, 4096];
     for form in [Form::Scan, Form::Checkpoints] {

@@ -212,7 +212,11 @@ fn widened(graph: &Graph) -> Graph {
             Op::Iota(iota) => Iota { ty: wide(iota.ty), ..iota.clone() }.into(),
             Op::Convert(c) => Convert { dtype: wide(Type::scalar(c.dtype)).dtype }.into(),
             Op::Scan(scan) => Scan { body: Body::new(widened(&scan.body)), ..scan.clone() }.into(),
-            Op::Custom(c) => Custom { body: Body::new(widened(&c.body)), ..c.clone() }.into(),
+            Op::Custom(c) => {
+                let [body, vjp, jvp] = [Some(&c.body), c.vjp.as_ref(), c.jvp.as_ref()]
+                    .map(|rule| rule.map(|rule| Body::new(widened(rule))));
+                Custom { name: c.name.clone(), body: body.expect("given"), vjp, jvp }.into()
+            }
             op => op.clone(),
         };
         new.push(result.must(op, &inputs));

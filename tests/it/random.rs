@@ -88,14 +88,14 @@ fn random_training_steps_agree() {
     assert!(steps > 150, "only {steps} graphs had gradients");
 }
 
-/// `BESPOKE_RANDOM_GRAPHS` says how many (50,000), `BESPOKE_RANDOM_SEED` from which seed (500).
+/// `BESPOKE_RANDOM_GRAPHS` says how many (100,000), `BESPOKE_RANDOM_SEED` from which seed (500).
 fn many() -> Range<u64> {
     let number = |name: &str, otherwise: u64| match std::env::var(name) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, got {text:?}")),
         Err(_) => otherwise,
     };
     let start = number("BESPOKE_RANDOM_SEED", 500);
-    start..start + number("BESPOKE_RANDOM_GRAPHS", 50_000)
+    start..start + number("BESPOKE_RANDOM_GRAPHS", 100_000)
 }
 
 #[test]

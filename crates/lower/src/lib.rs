@@ -9,6 +9,7 @@ mod builder;
 mod contraction;
 mod convolution;
 mod error;
+mod launches;
 mod lines;
 mod nest;
 mod partition;

@@ -1,7 +1,7 @@
 //! The stage: graph to program.
 
 use bespoke_graph::{Graph, NodeId, Op, Operator, inline_customs, op};
-use bespoke_loops::{ExprId, Kernel, LoopKind, Stmt, Store, VarId};
+use bespoke_loops::{ExprId, Stmt, Store, VarId};
 use bespoke_tensor::{DType, Shape, Type};
 use rustc_hash::FxHashMap;
 
@@ -9,11 +9,13 @@ use crate::{
     Buffer, BufferIndex, Carry, Contraction, Launch, Loop, LowerError, Place, Program, Slot, Sort, StateSlot,
     Tile, Work,
     arena::{self, Lifetime},
-    builder::{Argument, Builder, Values, wrap},
+    builder::{Builder, Values},
     contraction::{self, Extents, Form, Layout, Panels, Side},
-    convolution, lines, nest,
+    convolution,
+    launches::{finish, finish_inner, finish_rows, finish_serial},
+    lines,
     partition::{self, Group, Partition, is_source},
-    scan, schedule, split, windows,
+    scan, split, windows,
 };
 
 /// Lowers a graph: partitions it into kernels, schedules their loops, plans all memory.
@@ -641,67 +643,6 @@ fn stores(
         }
     }
     stores
-}
-
-/// A launch of the builder's statements within loops over `vars`, collapsed and vectorised.
-fn finish(mut builder: Builder<'_>, name: String, vars: Vec<VarId>) -> Launch {
-    let stmts = builder.take_statements();
-    let (vars, stmts) = nest::collapse(&mut builder.exprs, vars, stmts);
-    scheduled(builder, name, vars, stmts)
-}
-
-/// A launch whose outermost loop is the first of `vars`, whatever its extent; the others are collapsed and vectorised.
-fn finish_inner(mut builder: Builder<'_>, name: String, mut vars: Vec<VarId>) -> Launch {
-    let stmts = builder.take_statements();
-    let inner = vars.split_off(1);
-    let (inner, stmts) = nest::collapse(&mut builder.exprs, inner, stmts);
-    vars.extend(inner);
-    scheduled(builder, name, vars, stmts)
-}
-
-/// A launch whose outermost loop is the first of `vars`, whatever its extent.
-fn finish_rows(mut builder: Builder<'_>, name: String, vars: Vec<VarId>) -> Launch {
-    let stmts = builder.take_statements();
-    scheduled(builder, name, vars, stmts)
-}
-
-fn scheduled(builder: Builder<'_>, name: String, mut vars: Vec<VarId>, stmts: Vec<Stmt>) -> Launch {
-    let mut builder = builder;
-    let mut stmts = schedule::vectorise(&builder.exprs, &builder.accs, &vars, stmts);
-    if vars.is_empty() {
-        vars.push(builder.exprs.declare_var(1));
-    }
-    let last = vars.len() - 1;
-    for (i, &var) in vars.iter().enumerate().rev() {
-        let kind =
-            if i == last { schedule::output_kind(&builder.exprs, var, &stmts) } else { LoopKind::Serial };
-        stmts = vec![Stmt::For { var, kind, body: stmts }];
-    }
-    launch(builder, name, stmts.pop().expect("there is a loop"))
-}
-
-/// A launch of one piece: its iterations depend on each other.
-fn finish_serial(mut builder: Builder<'_>, name: String, vars: Vec<VarId>) -> Launch {
-    let stmts = builder.take_statements();
-    let once = builder.exprs.declare_var(1);
-    let all: Vec<VarId> = [once].into_iter().chain(vars).collect();
-    launch(builder, name, wrap(stmts, &all))
-}
-
-fn launch(builder: Builder<'_>, name: String, body: Stmt) -> Launch {
-    let buffers =
-        |a: &Argument| bespoke_loops::Buffer { dtype: a.dtype, elements: a.elements, access: a.access };
-    let bytes = builder.arguments.iter().map(|a| (a.elements * a.dtype.size()) as f64).sum();
-    let kernel = Kernel {
-        name,
-        buffers: builder.arguments.iter().map(buffers).collect(),
-        accs: builder.accs,
-        exprs: builder.exprs,
-        body,
-    };
-    let args = builder.arguments.iter().filter_map(|a| a.buffer).collect();
-    let flop = nest::operations(&kernel);
-    Launch { work: Work::Loops(kernel), args, flop, bytes }
 }
 
 /// Is it a scatter whose elements had better not ask every update?

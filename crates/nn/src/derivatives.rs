@@ -2,8 +2,9 @@
 
 use std::panic::Location;
 
-use bespoke_autodiff::{self as autodiff, GradError};
+use bespoke_autodiff::{self as autodiff, GradError, Jet};
 use bespoke_graph::{self as ir, NodeId};
+use bespoke_tensor::Tensor;
 
 use crate::{BuildError, Graph, Value};
 
@@ -14,7 +15,84 @@ impl Graph {
         self.derive(wrt.len(), [&[loss], wrt], |g, [loss, wrt]| autodiff::grad(g, loss[0], wrt))
     }
 
-    /// Forward mode: how `value` moves when each of `wrt` moves along its direction, of its type.
+    /// Reverse mode: the gradients with respect to `wrt` of Σ value · cotangent, where the cotangents are of the values' types: see
+    /// [`vjp`](autodiff::vjp).
+    ///
+    /// ```
+    /// use bespoke_nn::{F64, Graph};
+    /// use bespoke_tensor::Tensor;
+    ///
+    /// let g = Graph::new();
+    /// let (x, u) = (g.input("x", F64, [2]), g.input("u", F64, [2]));
+    /// g.output("d", g.vjp(&[x * x], &[u], &[x])[0]); // 2xu
+    /// let [x, u] = [[3.0, 4.0], [1.0, -1.0]].map(|v| Tensor::from_slice([2], &v).unwrap());
+    /// let outputs = g.compile()?.run(&[("x", &x), ("u", &u)])?;
+    /// assert_eq!(outputs.get("d").unwrap().view::<f64>()?, [6.0, -8.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn vjp<'g>(
+        &'g self,
+        values: &[Value<'g>],
+        cotangents: &[Value<'g>],
+        wrt: &[Value<'g>],
+    ) -> Vec<Value<'g>> {
+        self.derive(wrt.len(), [values, cotangents, wrt], |g, [values, cotangents, wrt]| {
+            if values.len() != cotangents.len() {
+                return Err(GradError::Count { values: values.len(), directions: cotangents.len() });
+            }
+            let pairs: Vec<(NodeId, NodeId)> =
+                values.iter().copied().zip(cotangents.iter().copied()).collect();
+            autodiff::vjp(g, &pairs, wrt)
+        })
+    }
+
+    /// A value with its infinitesimal parts, where each of `wrt` has one of its own: see [`jet`](autodiff::jet).
+    ///
+    /// ```
+    /// use bespoke_nn::{F64, Graph};
+    /// use bespoke_tensor::Tensor;
+    ///
+    /// let g = Graph::new();
+    /// let (x, y) = (g.input("x", F64, []), g.input("y", F64, []));
+    /// let jet = g.jet(x * y, &[x, y]);
+    /// g.output("value", jet.value);
+    /// jet.parts.iter().enumerate().for_each(|(i, part)| g.output(&format!("part{i}"), *part));
+    /// let inputs = [("x", &Tensor::scalar(2.0)), ("y", &Tensor::scalar(3.0))];
+    /// let outputs = g.compile()?.run(&inputs)?;
+    /// let number = |name: &str| outputs.get(name).unwrap().get(0).to_f64();
+    /// let jet = bespoke_nn::Jet { value: number("value"), parts: vec![number("part0"), number("part1")] };
+    /// assert_eq!(jet.to_string(), "6 + 3ε₀ + 2ε₁");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn jet<'g>(&'g self, value: Value<'g>, wrt: &[Value<'g>]) -> Jet<Value<'g>> {
+        let parts = self
+            .derive(wrt.len(), [&[value], wrt], |g, [value, wrt]| Ok(autodiff::jet(g, value[0], wrt)?.parts));
+        Jet { value, parts }
+    }
+
+    /// The derivative of every element of a value by every element of an input or state, from differences of the evaluated graph,
+    /// at the values that `sources` gives by name: see [`numerical`](autodiff::numerical). For checks.
+    ///
+    /// # Errors
+    /// [`BuildError`] with the first mistake of the graph, or if `wrt` is neither input nor state, or a value is missing.
+    #[track_caller]
+    pub fn numerical(
+        &self,
+        value: Value<'_>,
+        wrt: Value<'_>,
+        sources: &dyn Fn(&str) -> Option<Tensor>,
+    ) -> Result<Tensor, BuildError> {
+        let location = Location::caller();
+        let graph = self.finish()?;
+        let of_another = || BuildError::new(location, "numerical: a value of another graph".to_owned());
+        let ids = self.own(&[value, wrt]).ok_or_else(of_another)?;
+        let found = autodiff::numerical(&graph, ids[0], ids[1], sources);
+        found.map_err(|error| BuildError::new(location, error.to_string()))
+    }
+
+    /// Forward mode: how `value` moves when each of `wrt` moves along its direction, of its type; zero if it depends on none of them.
     ///
     /// ```
     /// use bespoke_nn::{F64, Graph};
@@ -126,10 +204,33 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use bespoke_graph::eval;
-    use bespoke_tensor::Tensor;
 
     use super::*;
     use crate::F64;
+
+    #[test]
+    fn differences_agree_and_mistakes_are_named() {
+        let g = Graph::new();
+        let x = g.input("x", F64, [3]);
+        let y = x.tanh() * x;
+        let sources = |_: &str| Tensor::from_vec([3], vec![0.5, -1.0, 2.0]).ok();
+        let differences = g.numerical(y, x, &sources).unwrap();
+        g.output("jacobian", g.jacobian(y, x));
+        let values = eval(&g.finish().unwrap(), &sources).unwrap();
+        for (a, b) in differences.scalars().zip(values.outputs["jacobian"].scalars()) {
+            assert!((a.to_f64() - b.to_f64()).abs() < 1e-10);
+        }
+        let missing = g.numerical(y, x, &|_| None).unwrap_err().to_string();
+        assert!(missing.contains("derivatives.rs") && missing.contains("`x`"), "{missing}");
+        assert!(g.numerical(y, y, &sources).is_err());
+        let other = Graph::new();
+        assert!(g.numerical(other.input("x", F64, []), x, &sources).is_err());
+        assert!(g.finish().is_err(), "a value of another graph is a mistake of this one");
+        let count = Graph::new();
+        let x = count.input("x", F64, []);
+        count.vjp(&[x], &[], &[x]);
+        assert!(count.finish().unwrap_err().to_string().contains("derivatives.rs"));
+    }
 
     #[test]
     fn derivatives_of_second_order_agree() {

@@ -61,6 +61,7 @@ mod value;
 mod window;
 
 pub use attention::{Attended, Attention, MultiHead};
+pub use bespoke_autodiff::Jet;
 pub use bespoke_tensor::DType::{self, Bool, F32, F64, I32, I64, U8, U32};
 pub use callback::Callback;
 pub use callbacks::{Checkpoints, CsvLog, EarlyStopping, ReduceOnPlateau, Schedule, TensorBoard};

@@ -307,13 +307,18 @@ impl Maker {
 
     fn convolution(&mut self) {
         let dtype = self.number();
-        let spatial = 1 + self.rng.below(2);
+        let spatial = *self.rng.pick(&[1, 1, 2, 2, 3]);
         let groups = *self.rng.pick(&[1, 1, 1, 2, 3]);
         let mut counts =
             |choices: &[usize]| -> Vec<usize> { (0..spatial).map(|_| *self.rng.pick(choices)).collect() };
-        let (kernel, stride) = (counts(&[1, 2, 3, 5]), counts(&[1, 1, 1, 2]));
+        let kernels: &[usize] = if spatial == 3 { &[1, 2, 3] } else { &[1, 2, 3, 5] };
+        let (kernel, stride) = (counts(kernels), counts(&[1, 1, 1, 2]));
         let dilations = [counts(&[1, 1, 1, 2]), counts(&[1, 1, 1, 2])];
-        let extents = if spatial == 1 { counts(&[0, 1, 5, 17, 40]) } else { counts(&[1, 3, 4, 7, 9, 12]) };
+        let extents = match spatial {
+            1 => counts(&[0, 1, 5, 17, 40]),
+            2 => counts(&[1, 3, 4, 7, 9, 12]),
+            _ => counts(&[1, 2, 3, 4, 5]),
+        };
         let padding = (0..spatial).map(|_| (self.rng.below(4) as i64 - 1, self.rng.below(4) as i64 - 1));
         let convolution = Convolution {
             padding: padding.collect(),
@@ -324,8 +329,9 @@ impl Maker {
         };
         let (n, c) = (*self.rng.pick(&[1, 2, 3]), *self.rng.pick(&[1, 2, 3]));
         let o = groups * *self.rng.pick(&[1, 3, 4, 5, 7]);
-        let dims =
-            |first: [usize; 2], rest: &[usize]| Shape::new(&[&first[..], rest].concat()).expect("rank 4");
+        let dims = |first: [usize; 2], rest: &[usize]| {
+            Shape::new(&[&first[..], rest].concat()).expect("at most five dimensions")
+        };
         let (x, kernel) = (dims([n, groups * c], &extents), dims([o, c], &kernel));
         let result = convolution.infer(&[Type::new(dtype, x), Type::new(dtype, kernel)]);
         if x.elements() <= ELEMENTS && result.is_ok_and(|r| r.elements() <= ELEMENTS) {
@@ -435,7 +441,21 @@ impl Maker {
         let dtype = *self.rng.pick(&[DType::I32, DType::I64, DType::U8, DType::U32]);
         let of = Type::new(dtype, Shape::new(&dims).expect("rank 6 at most"));
         let two = axes.contains(&(axis + 1)) && self.rng.chance(0.3);
-        ((0..1 + usize::from(two)).map(|_| self.of_type(of)).collect(), axis, batch)
+        ((0..1 + usize::from(two)).map(|_| self.index(of)).collect(), axis, batch)
+    }
+
+    /// Indices that are not known to be out of range, which is refused: an input's, or computed ones, if only as max(i, i).
+    fn index(&mut self, ty: Type) -> NodeId {
+        if self.rng.chance(0.3) {
+            return self.input(ty);
+        }
+        let found = self.of_type(ty);
+        self.graph.binary(Binary::Max, found, found)
+    }
+
+    /// A value for an input that a body asked for itself: it may be an index there, see [`Maker::index`].
+    pub fn asked_for(&mut self, ty: Type) -> NodeId {
+        if ty.dtype.is_int() { self.input(ty) } else { self.of_type(ty) }
     }
 
     fn picks(t: Type) -> bool {

@@ -1,5 +1,6 @@
 //! Random graphs within graphs: loops and customs.
 
+use bespoke_autodiff::{jvp, vjp};
 use bespoke_graph::{
     Body, Graph, NodeId, Op,
     op::{Custom, Scan},
@@ -48,7 +49,7 @@ impl Maker {
         }
         // What the body asks for beyond is the same in all steps.
         let rest: Vec<Type> = body.inputs().skip(operands.len()).map(|i| body.ty(i.1)).collect();
-        operands.extend(rest.into_iter().map(|ty| self.of_type(ty)).collect::<Vec<_>>());
+        operands.extend(rest.into_iter().map(|ty| self.asked_for(ty)).collect::<Vec<_>>());
         let results = body.outputs().len();
         let scan = Scan {
             body: Body::new(body),
@@ -59,6 +60,11 @@ impl Maker {
             recompute: self.rng.chance(0.3),
             result: 0,
         };
+        if self.rng.chance(0.2) {
+            let segment = 1 + self.rng.below(3);
+            self.graph.segmented_scan(&scan, &operands, segment).expect("the scan takes them");
+            return;
+        }
         for result in 0..results {
             if result == 0 || self.rng.chance(0.7) {
                 self.graph.must(scan.of_result(result), &operands);
@@ -86,10 +92,52 @@ impl Maker {
         let mut body = without_states(&body.graph);
         body.set_output("y", value).expect("it is the first");
         let rest: Vec<Type> = body.inputs().skip(operands.len()).map(|i| body.ty(i.1)).collect();
-        operands.extend(rest.into_iter().map(|ty| self.of_type(ty)).collect::<Vec<_>>());
-        let custom = Custom { name: "made".to_owned(), body: Body::new(body), vjp: None, jvp: None };
+        operands.extend(rest.into_iter().map(|ty| self.asked_for(ty)).collect::<Vec<_>>());
+        let vjp = self.rng.chance(0.3).then(|| vjp_rule(&body)).flatten();
+        let jvp = self.rng.chance(0.3).then(|| jvp_rule(&body)).flatten();
+        let custom = Custom { name: "made".to_owned(), body: Body::new(body), vjp, jvp };
         self.graph.must(custom, &operands);
     }
+}
+
+/// The start of a rule: the body's inputs, its value, which is computed again, and the value as an input.
+fn rule(body: &Graph) -> Option<(Graph, Vec<NodeId>, NodeId)> {
+    let mut rule = Graph::new();
+    let operand = |(name, id): (&str, NodeId)| rule.input(name, body.ty(id)).expect("names differ");
+    let operands: Vec<NodeId> = body.inputs().map(operand).collect();
+    let value = rule.import(body, &operands)[0];
+    let ty = rule.ty(value);
+    rule.input("value", ty).expect("bodies' inputs are numbered");
+    ty.dtype.is_float().then_some((rule, operands, value))
+}
+
+/// The body's own derivative as a rule: such customs are differentiated like their bodies.
+fn vjp_rule(body: &Graph) -> Option<Body> {
+    let (mut rule, operands, value) = rule(body)?;
+    let cotangent = rule.input("cotangent", rule.ty(value)).expect("bodies' inputs are numbered");
+    for (i, &operand) in operands.iter().enumerate() {
+        // An operand that the value does not depend on has no output.
+        if let Ok(found) = vjp(&mut rule, &[(value, cotangent)], &[operand]) {
+            rule.set_output(&i.to_string(), found[0]).expect("positions differ");
+        }
+    }
+    Some(Body::new(rule))
+}
+
+/// As [`vjp_rule`], forward.
+fn jvp_rule(body: &Graph) -> Option<Body> {
+    let (mut rule, operands, value) = rule(body)?;
+    let mut tangents = vec![];
+    for (i, &operand) in
+        operands.iter().enumerate().filter(|o| rule.ty(*o.1).dtype.is_float()).collect::<Vec<_>>()
+    {
+        let ty = rule.ty(operand);
+        tangents.push((operand, rule.input(&format!("tangent{i}"), ty).expect("positions differ")));
+    }
+    let found = jvp(&mut rule, &[value], &tangents).ok()?[0];
+    let found = found.unwrap_or_else(|| rule.fill_like(value, 0.0));
+    rule.set_output("tangent", found).expect("it is the first");
+    Some(Body::new(rule))
 }
 
 /// The graph with inputs in place of states; nodes keep their numbers.
