@@ -72,13 +72,6 @@ pub const RULES: &[Rule] = &[
             let below = e.graph.plus(one, y);
             e.graph.over(y, below)
         }),
-    rule("functions/sigmoid-complement", "(sub 1 (sigmoid ?x))", "(sigmoid (neg ?x))")
-        .why("no cancellation; cost decides, since the logistic function may be there already")
-        .example(|e| {
-            let (x, y) = of(e, Unary::Sigmoid);
-            let one = e.fill(x, 1.0);
-            e.graph.minus(one, y)
-        }),
     rule("functions/exp-sum", "(mul (exp ?x) (exp ?y))", "(exp (add ?x ?y))")
         .why("one exponential for two")
         .example(|e| {

@@ -191,6 +191,26 @@ fn log_sigmoid_and_its_gradient_are_stable() {
     insta::assert_snapshot!("log_sigmoid", result);
 }
 
+/// σ(−x) is not 1 − σ(x), which has no digits left where σ(x) is nearly 1, though it would save a function.
+#[test]
+fn a_small_sigmoid_keeps_its_digits_beside_a_large_one() {
+    let mut g = Graph::new();
+    let x = g.input("x", f32([3])).unwrap();
+    let negative = g.negate(x);
+    for (name, at) in [("large", x), ("small", negative)] {
+        let y = g.unary(Unary::Sigmoid, at);
+        g.set_output(name, y).unwrap();
+    }
+    let result = check(&g);
+    assert_eq!(count(&result, Unary::Sigmoid), 2, "{result}");
+    let at = Tensor::from_slice([3], &[12.0f32, 20.0, 50.0]).unwrap();
+    let small = run(&result, &[("x".to_owned(), at)].into()).outputs["small"].to_vec::<f32>().unwrap();
+    for (got, x) in small.iter().zip([12.0f64, 20.0, 50.0]) {
+        let expected = 1.0 / (1.0 + x.exp());
+        assert!((f64::from(*got) / expected - 1.0).abs() < 1e-6, "{got}, expected {expected}");
+    }
+}
+
 #[test]
 fn the_gradient_of_a_naive_binary_cross_entropy_divides_by_nothing() {
     let mut g = Graph::new();
