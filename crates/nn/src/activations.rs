@@ -3,16 +3,27 @@
 use crate::{Init, Value};
 
 impl<'g> Value<'g> {
-    /// max(x, 0); the derivative at 0 is 0.
+    /// max(x, 0), element by element; the derivative at 0 is 0.
+    ///
+    /// ```
+    /// use bespoke_nn::{F32, Graph};
+    ///
+    /// let g = Graph::new();
+    /// let x = g.input("x", F32, [4, 784]);
+    /// assert_eq!(x.dense(10).relu().softmax(-1).ty().to_string(), "f32[4,10]");
+    /// ```
     #[track_caller]
     pub fn relu(self) -> Value<'g> {
         self.maximum(0.0)
     }
 
-    /// max(slope·x, x) for a slope below 1.
+    /// x above 0, slope·x below, for any finite slope; the derivative at 0 is the slope (Maas, Hannun & Ng 2013, who have 0.01).
     #[track_caller]
     pub fn leaky_relu(self, slope: f64) -> Value<'g> {
-        self.maximum(self * slope)
+        if !slope.is_finite() {
+            return self.graph.refuse(format!("leaky_relu: expected a finite slope, got {slope}"));
+        }
+        self.gt(0.0).select(self, self * slope)
     }
 
     /// 1/(1 + e^(−βx)).
@@ -113,17 +124,24 @@ impl<'g> Value<'g> {
         shifted.exp().sum_axes(&[axis]).log() + highest
     }
 
-    /// x − log Σ eˣ along an axis.
+    /// x − log Σ eˣ along an axis, of the shape of x: the logarithm of [`Value::softmax`], with all digits however far from
+    /// zero x is.
     #[track_caller]
     pub fn log_softmax(self, axis: isize) -> Value<'g> {
-        self - self.logsumexp(axis).expand_like(self, &[axis])
+        let shifted = self.below_highest(axis);
+        shifted - shifted.exp().sum_axes(&[axis]).log().expand_like(self, &[axis])
     }
 
-    /// eˣ / Σ eˣ along an axis.
+    /// eˣ / Σ eˣ along an axis, of the shape of x; stable for any finite x.
     #[track_caller]
     pub fn softmax(self, axis: isize) -> Value<'g> {
-        let highest = self.max_axes(&[axis]).stop_gradient();
-        let powers = (self - highest.expand_like(self, &[axis])).exp();
+        let powers = self.below_highest(axis).exp();
         powers / powers.sum_axes(&[axis]).expand_like(self, &[axis])
+    }
+
+    /// x − max x along an axis, with the gradient of x: what is the same for all changes no softmax.
+    #[track_caller]
+    pub(crate) fn below_highest(self, axis: isize) -> Value<'g> {
+        self - self.max_axes(&[axis]).stop_gradient().expand_like(self, &[axis])
     }
 }

@@ -43,8 +43,8 @@ impl<'g> Attention<'g> {
         Attention { scale: Some(scale), ..self }
     }
 
-    /// Each weight is zero with this probability, at each run anew, and the others are larger by as much. For training:
-    /// build a graph without it to ask.
+    /// In training, each weight is zero with this probability, at each step anew, and the others are larger by as much; a query
+    /// keeps all. See [`Value::dropout`].
     pub fn dropout(self, probability: f64) -> Attention<'g> {
         Attention { dropout: probability, ..self }
     }

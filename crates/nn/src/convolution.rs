@@ -269,12 +269,15 @@ impl<'g> Value<'g> {
         if self.id.is_none() || weight.id.is_none() {
             return self.spoiled();
         }
+        let axis = usize::from(matches!(direction, Direction::Forward));
+        if axis == 1 && conv.output_padding != 0.into() {
+            return self.graph.refuse(format!("{what}: only transposed convolutions have output padding"));
+        }
         let (x, kernel) = (self.shape(), weight.shape());
         let channels = |k: usize| match direction {
             Direction::Forward => k.checked_mul(conv.groups),
             Direction::Transposed => Some(k),
         };
-        let axis = usize::from(matches!(direction, Direction::Forward));
         if x.rank() < 3
             || kernel.rank() != x.rank()
             || conv.groups == 0

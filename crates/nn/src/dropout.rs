@@ -21,8 +21,20 @@ impl<'g> Value<'g> {
         self.drop_some("dropout", probability, self.shape().rank())
     }
 
-    /// Dropout as it was first: in training each element is zero with a probability of 0 to 1; in a query it is multiplied by
-    /// one minus it (Hinton et al. 2012).
+    /// Dropout as it was first (Hinton et al. 2012): in training each element is zero with a probability of 0 to 1, else what it
+    /// is; in a query it is multiplied by one minus it. Of any shape, which stays.
+    ///
+    /// ```
+    /// use bespoke_nn::{F32, Graph};
+    /// use bespoke_tensor::Tensor;
+    ///
+    /// let g = Graph::new();
+    /// let x = g.input("x", F32, [2]);
+    /// g.output("y", x.dropout_classic(0.25)); // without a parameter that changes, a query
+    /// let outputs = g.compile()?.run(&[("x", &Tensor::full([2], 4.0f32))])?;
+    /// assert_eq!(outputs.get("y").unwrap().view::<f32>()?, [3.0, 3.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn dropout_classic(self, probability: f64) -> Value<'g> {
         let Some(kept) = self.kept("dropout_classic", probability, self.shape().rank()) else {

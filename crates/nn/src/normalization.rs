@@ -1,6 +1,6 @@
 //! Normalisation: values brought to mean 0 and variance 1, over different axes.
 
-use crate::{Init, Value};
+use crate::{Graph, Init, Value};
 
 /// Choices for normalisation: by default ε = 10⁻⁵, with a weight and a bias for each feature.
 ///
@@ -16,35 +16,53 @@ use crate::{Init, Value};
 #[derive(Clone, Copy, Debug)]
 pub struct Norm {
     eps: f64,
-    momentum: f64,
+    momentum: Option<f64>,
     affine: bool,
 }
 
 impl Default for Norm {
     fn default() -> Norm {
-        Norm { eps: 1e-5, momentum: 0.1, affine: true }
+        Norm { eps: 1e-5, momentum: None, affine: true }
     }
 }
 
 impl Norm {
-    /// ε = 10⁻⁵, momentum 0.1, with weight and bias.
+    /// ε = 10⁻⁵, with weight and bias; for batch norm, momentum 0.1.
     pub fn new() -> Norm {
         Norm::default()
     }
 
-    /// What is added to variances, so that their root can be divided by.
+    /// What is added to variances, so that their root can be divided by: 0 or above.
     pub fn eps(self, eps: f64) -> Norm {
         Norm { eps, ..self }
     }
 
-    /// How much of its way to a batch's statistics the running ones go at each step (PyTorch's convention).
+    /// Of batch norm: how much of its way to a batch's statistics the running ones go at each step, from 0 to 1 (PyTorch's
+    /// convention).
     pub fn momentum(self, momentum: f64) -> Norm {
-        Norm { momentum, ..self }
+        Norm { momentum: Some(momentum), ..self }
     }
 
     /// With a weight, at first 1, and a bias, at first 0, for each feature?
     pub fn affine(self, affine: bool) -> Norm {
         Norm { affine, ..self }
+    }
+
+    /// Can this be had of a norm that has running statistics, or none? If not, that is kept as an error.
+    #[track_caller]
+    fn holds(&self, what: &str, g: &Graph, running: bool) -> bool {
+        let problem = match self.momentum {
+            _ if !(0.0..f64::INFINITY).contains(&self.eps) => {
+                format!("expected an ε of 0 or above, got {}", self.eps)
+            }
+            Some(momentum) if !running => format!("only batch_norm has a momentum, got {momentum}"),
+            Some(momentum) if !(0.0..=1.0).contains(&momentum) => {
+                format!("expected a momentum of 0 to 1, got {momentum}")
+            }
+            _ => return true,
+        };
+        g.refuse(format!("{what}: {problem}"));
+        false
     }
 }
 
@@ -57,22 +75,27 @@ impl<'g> Value<'g> {
     pub fn batch_norm(self, options: Norm) -> Value<'g> {
         let Some(features) = self.feature_axis("batch_norm", 2) else { return self.spoiled() };
         let (g, ty) = (self.graph, self.ty());
+        if !options.holds("batch_norm", g, true) {
+            return self.spoiled();
+        }
         let name = g.push_scope("batch_norm", true);
-        let state = |name: &str, start: f64| g.buffer(name, ty.dtype, [features], Init::Constant(start));
-        let (mean, variance) = (state("running_mean", 0.0), state("running_var", 1.0));
+        let mean = g.buffer("running_mean", ty.dtype, [features], Init::Constant(0.0));
+        let variance = g.buffer("running_var", ty.dtype, [features], Init::Constant(1.0));
         let axes: Vec<isize> = (0..ty.rank() as isize).filter(|&a| a != 1).collect();
         let count = (ty.elements() / features.max(1)) as f64;
         let training = g.training();
         let batch_mean = self.mean_axes(&axes);
         let batch_variance = self.variance(&axes);
-        let follow = |running: Value<'g>, batch: Value<'g>| {
+        let momentum = options.momentum.unwrap_or(0.1);
+        // A loop, not a closure, which would hide the caller's line.
+        for (running, batch) in
+            [(mean, batch_mean), (variance, batch_variance * (count / (count - 1.0).max(1.0)))]
+        {
             g.advance(running, |latest| {
-                let next = latest * (1.0 - options.momentum) + batch.stop_gradient() * options.momentum;
+                let next = latest * (1.0 - momentum) + batch.stop_gradient() * momentum;
                 training.select(next, latest)
             });
-        };
-        follow(mean, batch_mean);
-        follow(variance, batch_variance * (count / (count - 1.0).max(1.0)));
+        }
         let mean = training.select(batch_mean, mean);
         let variance = training.select(batch_variance, variance);
         let y = (self - mean.along(self, 1)) * (variance + options.eps).rsqrt().along(self, 1);
@@ -92,6 +115,9 @@ impl<'g> Value<'g> {
             return self
                 .graph
                 .refuse(format!("layer_norm: expected 1 to {} axes of {ty}, got {axes}", ty.rank()));
+        }
+        if !options.holds("layer_norm", self.graph, false) {
+            return self.spoiled();
         }
         let name = self.graph.push_scope("layer_norm", true);
         let over: Vec<isize> = (1..=axes as isize).map(|a| -a).collect();
@@ -124,6 +150,11 @@ impl<'g> Value<'g> {
         if size == 0 {
             return self.graph.refuse("local_response_norm: expected a size of at least 1, got 0".to_owned());
         }
+        if [alpha, beta, k].iter().any(|x| !(0.0..f64::INFINITY).contains(x)) {
+            return self.graph.refuse(format!(
+                "local_response_norm: expected α, β and k of 0 or above, got {alpha}, {beta} and {k}"
+            ));
+        }
         let mut extent = vec![1; self.shape().rank() - 1];
         extent[0] = size;
         let mut windows = bespoke_graph::Windows::new(&extent, &vec![1; extent.len()]);
@@ -140,9 +171,12 @@ impl<'g> Value<'g> {
         (centred * centred).mean_axes(axes)
     }
 
-    /// (x − mean) / √(variance + ε) over axes.
+    /// (x − mean) / √(variance + ε) over axes, for ε of 0 or above.
     #[track_caller]
     pub fn standardized(self, axes: &[isize], eps: f64) -> Value<'g> {
+        if !Norm::new().eps(eps).holds("standardized", self.graph, false) {
+            return self.spoiled();
+        }
         let centred = self - self.mean_keep(axes);
         centred * ((centred * centred).mean_keep(axes) + eps).rsqrt()
     }
@@ -151,6 +185,9 @@ impl<'g> Value<'g> {
     fn in_groups(self, what: &str, groups: Option<usize>, options: Norm) -> Value<'g> {
         let Some(features) = self.feature_axis(what, 2) else { return self.spoiled() };
         let (g, shape) = (self.graph, self.shape());
+        if !options.holds(what, g, false) {
+            return self.spoiled();
+        }
         let groups = groups.unwrap_or(features);
         if groups == 0 || !features.is_multiple_of(groups) {
             return g

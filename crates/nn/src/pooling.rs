@@ -72,12 +72,12 @@ impl Pool {
         Pool { ceil_mode: true, ..self }
     }
 
-    /// Do averages count the padding? They do if not said.
+    /// Do averages count the padding? They do if not said. Other pools have no such choice.
     pub fn count_include_pad(self, count: bool) -> Pool {
         Pool { count_include_pad: count, ..self }
     }
 
-    /// Averages divide by this instead of the number of elements.
+    /// Averages divide by this, which is not 0, instead of the number of elements. Other pools have no divisor.
     pub fn divisor(self, divisor: f64) -> Pool {
         Pool { divisor: Some(divisor), ..self }
     }
@@ -192,7 +192,8 @@ impl<'g> Value<'g> {
     }
 
     /// (Σ xᵖ)^(1/p) of windows over the axes behind the second, as PyTorch has it: give absolute values for a norm if p is
-    /// odd. Where the sum is 0, the result and its derivative are 0.
+    /// odd. Where the sum is 0, the result and its derivative are 0. The power is at least 1: below, there is no norm, and the
+    /// slope at 0 is infinite.
     #[track_caller]
     pub fn lp_pool(self, p: f64, kernel: impl Into<PerAxis>, pool: Pool) -> Value<'g> {
         self.lp_pool_as("lp_pool", None, p, &kernel.into(), pool)
@@ -253,8 +254,13 @@ impl<'g> Value<'g> {
         rank: Option<usize>,
         kernel: &PerAxis,
         pool: &Pool,
+        averages: bool,
     ) -> Option<(Windows, Vec<Vec<usize>>)> {
         self.spatial(what, rank)?;
+        if !averages && (pool.divisor.is_some() || !pool.count_include_pad) {
+            self.graph.refuse(format!("{what}: only averages have a divisor or a choice of what they count"));
+            return None;
+        }
         match pool.windows(&self.shape()[2..], kernel) {
             Ok(windows) => Some(windows),
             Err(why) => {
@@ -272,7 +278,7 @@ impl<'g> Value<'g> {
 
     #[track_caller]
     fn max_pool_as(self, what: &str, rank: Option<usize>, kernel: &PerAxis, pool: &Pool) -> Value<'g> {
-        match self.windows(what, rank, kernel, pool) {
+        match self.windows(what, rank, kernel, pool, false) {
             Some((windows, _)) => self.combined(what, Combine::Max, windows),
             None => self.spoiled(),
         }
@@ -287,7 +293,7 @@ impl<'g> Value<'g> {
         kernel: &PerAxis,
         pool: &Pool,
     ) -> (Value<'g>, Value<'g>) {
-        let Some((windows, _)) = self.windows(what, rank, kernel, pool) else {
+        let Some((windows, _)) = self.windows(what, rank, kernel, pool, false) else {
             return (self.spoiled(), self.spoiled());
         };
         let arg = op::WindowArg { extremum: op::Extremum::Max, windows: windows.clone() };
@@ -319,7 +325,14 @@ impl<'g> Value<'g> {
 
     #[track_caller]
     fn avg_pool_as(self, what: &str, rank: Option<usize>, kernel: &PerAxis, pool: &Pool) -> Value<'g> {
-        let Some((windows, counts)) = self.windows(what, rank, kernel, pool) else { return self.spoiled() };
+        let Some((windows, counts)) = self.windows(what, rank, kernel, pool, true) else {
+            return self.spoiled();
+        };
+        if let Some(divisor) = pool.divisor.filter(|d| *d == 0.0 || !d.is_finite()) {
+            return self
+                .graph
+                .refuse(format!("{what}: expected a finite divisor that is not 0, got {divisor}"));
+        }
         if pool.dilation != 1.into() {
             return self.graph.refuse(format!("{what}: averages have no dilation"));
         }
@@ -332,10 +345,12 @@ impl<'g> Value<'g> {
 
     #[track_caller]
     fn lp_pool_as(self, what: &str, rank: Option<usize>, p: f64, kernel: &PerAxis, pool: Pool) -> Value<'g> {
-        if p.is_nan() || p <= 0.0 {
-            return self.graph.refuse(format!("{what}: expected a positive power, got {p}"));
+        if !(1.0..f64::INFINITY).contains(&p) {
+            return self.graph.refuse(format!("{what}: expected a power of at least 1, got {p}"));
         }
-        let Some((windows, _)) = self.windows(what, rank, kernel, &pool) else { return self.spoiled() };
+        let Some((windows, _)) = self.windows(what, rank, kernel, &pool, false) else {
+            return self.spoiled();
+        };
         let sums = self.pow(p).combined(what, Combine::Sum, windows);
         let none = sums.eq(0.0);
         // The root's slope at 0 is infinite.

@@ -29,6 +29,9 @@ impl Graph {
     pub fn sinusoidal_positions(&self, dtype: DType, length: usize, width: usize) -> Value<'_> {
         let angles = self.angles(length, width.div_ceil(2), width, 10000.0);
         let both = angles.sin().expand_dims(-1).concatenate(&[angles.cos().expand_dims(-1)], -1);
+        if both.id.is_none() {
+            return both;
+        }
         both.reshape([length, 2 * width.div_ceil(2)]).slice(1, 0..width).convert(dtype)
     }
 
@@ -67,9 +70,11 @@ impl<'g> Value<'g> {
     #[track_caller]
     pub fn rotary(self, pairs: Pairs, base: f64) -> Value<'g> {
         let Some([length, width]) = self.sequence("rotary") else { return self.spoiled() };
-        if !width.is_multiple_of(2) || base.is_nan() || base <= 0.0 {
-            let message =
-                format!("rotary: expected an even width and a base above 0, got {} and {base}", self.ty());
+        if !width.is_multiple_of(2) || !(base > 0.0 && base.is_finite()) {
+            let message = format!(
+                "rotary: expected an even width and a finite base above 0, got {} and {base}",
+                self.ty()
+            );
             return self.graph.refuse(message);
         }
         let angles = self.graph.angles(length, width / 2, width, base);

@@ -83,8 +83,8 @@ impl<'g> Recurrent<'g> {
         Recurrent { bias, ..self }
     }
 
-    /// What a layer gives to the next is zero with this probability, at each run anew, and the rest is larger by as much. For
-    /// training: build a graph without it to ask.
+    /// In training, each number that a layer gives to the next is zero with this probability, at each step anew, and the others
+    /// are larger by as much; a query keeps all. See [`Value::dropout`].
     pub fn dropout(self, probability: f64) -> Recurrent<'g> {
         Recurrent { dropout: probability, ..self }
     }

@@ -109,13 +109,6 @@ impl<'g> Scan<'g> {
             })
             .collect();
         let (next, given) = body(&carry, &slices);
-        if next.len() != carry.len() {
-            graph.refuse(format!(
-                "scan: {} values are carried, the body returns {}",
-                carry.len(),
-                next.len()
-            ));
-        }
         for (i, (now, next)) in carry.iter().zip(&next).enumerate() {
             if now.id.is_some() && next.id.is_some() && now.ty() != next.ty() {
                 let (now, next) = (now.ty(), next.ty());

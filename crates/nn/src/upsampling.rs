@@ -6,7 +6,8 @@ use crate::{PerAxis, Value};
 
 impl<'g> Value<'g> {
     /// `[N,C,spatial…]` of another spatial size, each element the one at ⌊i · old/new⌋ along each axis: PyTorch's `interpolate` with
-    /// mode `nearest`.
+    /// mode `nearest`. The positions are found in integers; PyTorch multiplies i by old/new as f32, which for some large sizes
+    /// rounds down to the element before.
     ///
     /// ```
     /// use bespoke_nn::{F32, Graph};
@@ -42,7 +43,8 @@ impl<'g> Value<'g> {
     #[track_caller]
     pub fn pixel_shuffle(self, factor: usize) -> Value<'g> {
         let square = factor.saturating_mul(factor);
-        let fits = |s: &[usize]| square > 0 && s[1].is_multiple_of(square);
+        let grows = |n: usize| n.checked_mul(factor).is_some();
+        let fits = |s: &[usize]| square > 0 && s[1].is_multiple_of(square) && grows(s[2]) && grows(s[3]);
         let Some([n, c, h, w]) = self.image("pixel_shuffle", factor, "[N,C·r²,H,W]", fits) else {
             return self.spoiled();
         };
@@ -53,13 +55,15 @@ impl<'g> Value<'g> {
     /// Pixels as features: `[N,C,H·r,W·r]` gives `[N,C·r²,H,W]`, the inverse of [`Value::pixel_shuffle`].
     #[track_caller]
     pub fn pixel_unshuffle(self, factor: usize) -> Value<'g> {
-        let fits = |s: &[usize]| factor > 0 && s[2].is_multiple_of(factor) && s[3].is_multiple_of(factor);
+        let square = factor.saturating_mul(factor);
+        let divides = |n: usize| factor > 0 && n.is_multiple_of(factor);
+        let fits = |s: &[usize]| divides(s[2]) && divides(s[3]) && s[1].checked_mul(square).is_some();
         let Some([n, c, h, w]) = self.image("pixel_unshuffle", factor, "[N,C,H·r,W·r]", fits) else {
             return self.spoiled();
         };
         let (h, w) = (h / factor, w / factor);
         let split = self.reshape([n, c, h, factor, w, factor]);
-        split.transpose(&[0, 1, 3, 5, 2, 4]).reshape([n, c * factor * factor, h, w])
+        split.transpose(&[0, 1, 3, 5, 2, 4]).reshape([n, c * square, h, w])
     }
 
     #[track_caller]

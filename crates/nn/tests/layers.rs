@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bespoke_autodiff::grad;
 use bespoke_graph::eval;
 use bespoke_nn::{
-    Attention, CellWeights, Conv, F64, Graph, Init, MultiHead, Nonlinearity, Padding, Pairs, Pool, Recurrent,
-    Value,
+    Attention, CellWeights, Conv, F64, Graph, I32, Init, MultiHead, Nonlinearity, Norm, Padding, Pairs, Pool,
+    Recurrent, Value,
 };
 use bespoke_tensor::{Scalar, Tensor, Type};
 
@@ -108,7 +108,10 @@ fn mistakes_are_told() {
         x.max_pool(5, pool())
     });
     refused("averages have no dilation", [1, 2, 4], |x| x.avg_pool1d(2, pool().dilation(2)));
-    refused("expected a positive power, got 0", [1, 2, 4], |x| x.lp_pool1d(0.0, 2, pool()));
+    for power in [0.0, 0.5, f64::INFINITY, f64::NAN] {
+        let text = format!("lp_pool1d: expected a power of at least 1, got {power}");
+        refused(&text, [1, 2, 4], |x| x.lp_pool1d(power, 2, pool()));
+    }
     refused(
         "output: expected a number or 1 of them, at least 1 and at most 2⁴⁰, got [0]",
         [1, 2, 4],
@@ -138,8 +141,118 @@ fn mistakes_are_told() {
     refused("linear: expected", [2, 3], |x| x.gru_cell(x, &CellWeights::gru(x.graph(), F64, 4, 3)));
     refused("embedding: expected integer indices, got f64[2]", [2], |x| x.embedding(3, 4));
     refused("the index of padding is 3, of 3 rows", [2], |x| {
-        x.convert(bespoke_nn::I32).embedding_with(3, 4, Init::Normal(1.0), Some(3))
+        x.convert(I32).embedding_with(3, 4, Init::Normal(1.0), Some(3))
     });
+}
+
+#[test]
+fn numbers_out_of_range_and_options_without_effect_are_refused() {
+    for number in [-1.0, f64::NAN, f64::INFINITY] {
+        let norm = || Norm::new().eps(number);
+        let expected = format!("expected an ε of 0 or above, got {number}");
+        refused(&format!("batch_norm: {expected}"), [4, 3], |x| x.batch_norm(norm()));
+        refused(&format!("layer_norm: {expected}"), [4, 3], |x| x.layer_norm(1, norm()));
+        refused(&format!("group_norm: {expected}"), [4, 3], |x| x.group_norm(3, norm()));
+        refused(&format!("instance_norm: {expected}"), [4, 3, 2], |x| x.instance_norm(norm()));
+        refused(&format!("standardized: {expected}"), [4, 3], |x| x.standardized(&[0], number));
+        let got = format!("batch_norm: expected a momentum of 0 to 1, got {number}");
+        refused(&got, [4, 3], |x| x.batch_norm(Norm::new().momentum(number)));
+        refused("local_response_norm: expected α, β and k of 0 or above", [4, 3], |x| {
+            x.local_response_norm(3, 1e-4, number, 2.0)
+        });
+        refused(&format!("huber: expected a δ above 0, got {number}"), [4, 3], |x| x.huber(x, number));
+        refused("focal: expected an α of 0 to 1 and a γ of 0 or above", [4, 3], |x| {
+            x.focal(x, number, 2.0)
+        });
+        refused("focal: expected an α of 0 to 1 and a γ of 0 or above", [4, 3], |x| {
+            x.focal(x, 0.25, number)
+        });
+        refused("and a finite base above 0", [4, 2], |x| x.rotary(Pairs::Halves, number));
+    }
+    for number in [f64::NAN, f64::NEG_INFINITY] {
+        let text = format!("leaky_relu: expected a finite slope, got {number}");
+        refused(&text, [2], |x| x.leaky_relu(number));
+        refused("avg_pool1d: expected a finite divisor that is not 0", [1, 2, 4], |x| {
+            x.avg_pool1d(2, Pool::new().divisor(number))
+        });
+    }
+    refused("huber: expected a δ above 0, got 0", [2], |x| x.huber(x, 0.0));
+    refused("got 0", [1, 2, 4], |x| x.avg_pool1d(2, Pool::new().divisor(0.0)));
+    let momentum = || Norm::new().momentum(0.2);
+    refused("layer_norm: only batch_norm has a momentum, got 0.2", [4, 3], |x| x.layer_norm(1, momentum()));
+    refused("group_norm: only batch_norm has a momentum", [4, 3], |x| x.group_norm(3, momentum()));
+    let only = "only averages have a divisor or a choice of what they count";
+    refused(only, [1, 2, 4], |x| x.max_pool1d(2, Pool::new().divisor(2.0)));
+    refused(only, [1, 2, 4], |x| x.max_pool1d_with_indices(2, Pool::new().divisor(2.0)).1);
+    refused(only, [1, 2, 4], |x| x.lp_pool1d(2.0, 2, Pool::new().count_include_pad(false)));
+    refused("conv1d: only transposed convolutions have output padding", [1, 2, 4], |x| {
+        x.conv1d(3, 2, Conv::new().output_padding(1))
+    });
+}
+
+#[test]
+fn what_is_compared_has_one_shape() {
+    type Loss = for<'g> fn(Value<'g>, Value<'g>) -> Value<'g>;
+    let losses: [(&str, Loss); 11] = [
+        ("squared_error", |x, t| x.squared_error(t)),
+        ("squared_error", |x, t| x.mse(t)),
+        ("absolute_error", |x, t| x.absolute_error(t)),
+        ("huber", |x, t| x.huber(t, 1.0)),
+        ("hinge", |x, t| x.hinge(t)),
+        ("focal", |x, t| x.focal(t, 0.25, 2.0)),
+        ("binary_cross_entropy", |x, t| x.binary_cross_entropy(t)),
+        ("bernoulli_cross_entropy", |x, t| x.bernoulli_cross_entropy(t)),
+        ("soft_cross_entropy", |x, t| x.soft_cross_entropy(t)),
+        ("categorical_cross_entropy", |x, t| x.categorical_cross_entropy(t)),
+        ("kl_divergence", |x, t| x.kl_divergence(t)),
+    ];
+    for (name, loss) in losses {
+        let text = format!("{name}: expected two of one shape, got f64[4,1] and f64[4]");
+        refused(&text, [4, 1], |x| loss(x, x.squeeze(1)));
+    }
+}
+
+#[test]
+fn labels_are_integers_one_for_each_row() {
+    let rows = "expected logits [rows,classes] and integer labels [rows]";
+    for shape in [&[3][..], &[4, 1], &[]] {
+        let got = format!("cross_entropy: {rows}, got f64[4,3] and i32{shape:?}").replace(", 1]", ",1]");
+        refused(&got, [4, 3], |x| x.cross_entropy(x.graph().full(I32, shape, 0.0)));
+    }
+    refused(&format!("cross_entropy: {rows}, got f64[4,3] and f64[4]"), [4, 3], |x| {
+        x.cross_entropy(x.sum_axes(&[1]))
+    });
+    refused(&format!("cross_entropy: {rows}, got f64[2,4,3] and i32[2,4]"), [2, 4, 3], |x| {
+        x.cross_entropy_smoothed(x.graph().full(I32, [2, 4], 0.0), 0.1)
+    });
+    let more = "accuracy: expected logits [rows…,classes] and integer labels [rows…]";
+    refused(&format!("{more}, got f64[4,3] and i32[4,1]"), [4, 3], |x| {
+        x.accuracy(x.graph().full(I32, [4, 1], 0.0))
+    });
+    refused(&format!("{more}, got f64[4,3] and f64[4]"), [4, 3], |x| x.zero_one(x.sum_axes(&[1])));
+    let g = Graph::new();
+    let words = g.input("x", F64, [2, 4, 3]).accuracy(g.full(I32, [2, 4], 0.0));
+    assert_eq!(words.ty().to_string(), "f32[2,4]");
+}
+
+#[test]
+fn sizes_beyond_counting_are_refused() {
+    const HUGE: usize = usize::MAX;
+    refused("parameter: ", [4, 3], |x| x.dense(HUGE));
+    refused("parameter: ", [4, 3], |x| x.maxout(HUGE, 2));
+    refused(&format!("maxout: expected 1 to 1000 pieces, got {HUGE}"), [4, 3], |x| x.maxout(2, HUGE));
+    refused("maxout: expected 1 to 1000 pieces, got 0", [4, 3], |x| x.maxout(2, 0));
+    refused("weighted_norm", [4], |x| x.weighted_norm(HUGE));
+    refused("parameter: ", [4, 3], |x| x.radial(HUGE));
+    for factor in [0, HUGE] {
+        refused("pixel_shuffle: expected [N,C·r²,H,W]", [1, 0, 2, 2], |x| x.pixel_shuffle(factor));
+        refused("pixel_unshuffle: expected [N,C,H·r,W·r]", [1, 2, 0, 0], |x| x.pixel_unshuffle(factor));
+    }
+    refused("too many elements", [1, 0, 2, 2], |x| x.pixel_shuffle(1 << 33));
+    for (length, width) in [(HUGE, 2), (2, HUGE), (HUGE, HUGE), (1 << 40, 1 << 40)] {
+        refused("iota: ", [2], |x| x.graph().sinusoidal_positions(F64, length, width));
+    }
+    refused("parameter: ", [2], |x| x.convert(I32).embedding(HUGE, HUGE));
 }
 
 /// The value of a graph without inputs, by the reference evaluator, with parameters as they start.
@@ -265,14 +378,16 @@ fn mistakes_of_layers_without_windows_are_told() {
     refused("dropout: expected a probability of 0 to 1, got 1.5", [2, 3], |x| x.dropout(1.5));
     refused("dropout: expected a probability of 0 to 1, got NaN", [2, 3], |x| x.dropout(f64::NAN));
     refused("dropout_classic: expected floats, got i32[2,3]", [2, 3], |x| {
-        x.convert(bespoke_nn::I32).dropout_classic(0.5)
+        x.convert(I32).dropout_classic(0.5)
     });
     refused("drop_path: expected examples along axis 0, got f64[]", [], |x| x.drop_path(0.5));
     refused("learned_positions: expected […,length,width], got f64[3]", [3], |x| x.learned_positions());
-    refused("rotary: expected an even width and a base above 0, got f64[2,3] and 10000", [2, 3], |x| {
-        x.rotary(Pairs::Halves, 10000.0)
-    });
-    refused("rotary: expected an even width and a base above 0, got f64[2,4] and -1", [2, 4], |x| {
+    refused(
+        "rotary: expected an even width and a finite base above 0, got f64[2,3] and 10000",
+        [2, 3],
+        |x| x.rotary(Pairs::Halves, 10000.0),
+    );
+    refused("rotary: expected an even width and a finite base above 0, got f64[2,4] and -1", [2, 4], |x| {
         x.rotary(Pairs::Neighbours, -1.0)
     });
     refused("upsample_nearest: expected [N,C,spatial…] of at least one pixel, got f64[2,3]", [2, 3], |x| {
@@ -399,7 +514,7 @@ fn layers_of_nothing_are_refused_or_run() {
         ("rnn", |x| x.rnn(2, Recurrent::new()).0),
         ("lstm", |x| x.lstm(2, Recurrent::new().bidirectional()).0),
         ("gru", |x| x.gru(2, Recurrent::new().batch_first()).0),
-        ("embedding", |x| x.convert(bespoke_nn::I32).embedding(1, 2).convert(F64) * x.expand_dims(-1)),
+        ("embedding", |x| x.convert(I32).embedding(1, 2).convert(F64) * x.expand_dims(-1)),
     ];
     for (name, make) in layers {
         for zero in 0..3 {

@@ -110,7 +110,7 @@ fn message(build: impl Fn(&Graph, Value<'_>)) -> String {
 fn mistakes_are_told() {
     let has = |text: &str, build: &dyn Fn(&Graph, Value<'_>)| {
         let message = message(build);
-        assert!(message.contains(text) && message.contains("scan.rs"), "{message}");
+        assert!(message.contains(text) && message.contains("tests/scan.rs"), "{message}");
     };
     has("nothing says how many steps", &|g, _| _ = g.scan(&[], &[]).run(|_, _| (vec![], vec![])));
     has("1 values are carried, the body returns 0", &|g, xs| {
@@ -142,6 +142,23 @@ fn mistakes_are_told() {
             g.set_next(counter, x[0].sum());
             (vec![], vec![x[0]])
         });
+    });
+    // Layers with states that advance, of random numbers or running statistics.
+    has("a state does not change inside of a body", &|g, xs| {
+        _ = g.scan(&[], &[xs]).run(|_, x| (vec![], vec![x[0].dropout(0.5)]));
+    });
+    has("a state does not change inside of a body", &|g, xs| {
+        _ = g.scan(&[], &[xs]).run(|_, x| (vec![], vec![x[0].dropout_classic(0.5)]));
+    });
+    has("a state does not change inside of a body", &|g, xs| {
+        let norm = bespoke_nn::Norm::new();
+        _ = g.scan(&[], &[xs]).run(|_, x| (vec![], vec![x[0].expand_dims(0).batch_norm(norm)]));
+    });
+    has("dropout: expected a probability of 0 to 1, got 2", &|g, xs| {
+        _ = g.scan(&[], &[xs]).run(|_, x| (vec![], vec![x[0].dropout(2.0)]));
+    });
+    has("batch_norm: expected [N,C,…], got f32[2]", &|g, xs| {
+        _ = g.scan(&[], &[xs]).run(|_, x| (vec![], vec![x[0].batch_norm(bespoke_nn::Norm::new())]));
     });
     has("matmul", &|g, xs| {
         _ = g.scan(&[], &[xs]).run(|_, x| (vec![], vec![x[0].matmul(xs)]));

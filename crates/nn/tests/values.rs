@@ -123,7 +123,7 @@ fn mistakes_are_errors_at_this_file() {
         (|g| _ = g.input("a", F32, [3]).squeeze(0), "squeeze: axis 0 of f32[3] is not of extent 1"),
         (|g| _ = g.input("a", F32, [3]).expand_dims(5), "no place 5 for an axis in f32[3]"),
         (|g| _ = g.input("a", F32, [3]).one_hot(3, F32), "one_hot: expected integer labels, got f32[3]"),
-        (|g| _ = g.input("a", F32, [3]).maxout(2, 0), "maxout: expected at least one piece"),
+        (|g| _ = g.input("a", F32, [3]).maxout(2, 0), "maxout: expected 1 to 1000 pieces, got 0"),
         (|g| _ = g.input("a", Bool, [3]).select(g.input("b", F32, [2]), 0.0), "do not broadcast"),
         (|g| g.freeze("encoder/"), "no parameter's name starts with `encoder/`"),
         (|g| g.output("y", other()), "a value of another graph"),
