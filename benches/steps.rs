@@ -15,18 +15,19 @@ fn median(mut times: Vec<f64>) -> f64 {
 }
 
 /// What is measured, and in which batches.
-const MODELS: [(&str, &[usize]); 6] = [
+const MODELS: [(&str, &[usize]); 7] = [
     ("linear", &[1, 16, 128]),
     ("mlp", &[1, 16, 128]),
     ("lenet5", &[1, 16, 64]),
     ("mlp-deep", &[128]),
     ("vae", &[128]),
     ("lstm", &[32]),
+    ("autoencoder-contractive", &[32]),
 ];
 
 fn main() -> Result<(), bespoke::Error> {
     let once = std::env::args().any(|a| a == "--test");
-    println!("{:<8} {:>6} {:>8} {:>12} {:>12}", "model", "batch", "threads", "compile ms", "step us");
+    println!("{:<23} {:>6} {:>8} {:>12} {:>12}", "model", "batch", "threads", "compile ms", "step us");
     for (name, batches) in MODELS {
         let architecture = zoo::find(name).expect("a model");
         for &batch in batches {
@@ -57,7 +58,7 @@ fn main() -> Result<(), bespoke::Error> {
                 }
                 let threads = program.threads();
                 let (compile_ms, step_us) = (compile_time * 1e3, median(times) * 1e6);
-                println!("{name:<8} {batch:>6} {threads:>8} {compile_ms:>12.2} {step_us:>12.1}");
+                println!("{name:<23} {batch:>6} {threads:>8} {compile_ms:>12.2} {step_us:>12.1}");
             }
         }
     }

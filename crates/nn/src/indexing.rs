@@ -72,7 +72,7 @@ impl<'g> Value<'g> {
     }
 
     /// Elements along an axis at positions that have all other axes in common: `out[i…, j, k…] = self[i…, positions[i…, j,
-    /// k…], k…]`. A position out of range is clamped to the nearest; that of an input is refused before a run.
+    /// k…], k…]`. A position out of range is clamped to the nearest; that of a constant or an input is refused.
     #[track_caller]
     pub fn take_along(self, positions: Value<'g>, axis: isize) -> Value<'g> {
         if self.id.is_none() || positions.id.is_none() {
@@ -108,7 +108,7 @@ impl<'g> Value<'g> {
     }
 
     /// Elements at positions along the first axes, as numpy's `x[i, j]`: all positions have one shape, which takes the place
-    /// of those axes. A position out of range is clamped to the nearest; that of an input is refused before a run.
+    /// of those axes. A position out of range is clamped to the nearest; that of a constant or an input is refused.
     #[track_caller]
     pub fn at(self, positions: &[Value<'g>]) -> Value<'g> {
         let operands = [&[self][..], positions].concat();

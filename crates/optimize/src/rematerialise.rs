@@ -60,7 +60,8 @@ const ROUNDS: usize = 64;
 /// The graph with values of its forward half computed again where the backward half needs them. The border between the
 /// halves is the moment when the most bytes are alive. A graph that would need no less stays as it is: one chain of
 /// elementwise operators, say, is one kernel that stores nothing. Results are the same bit by bit, as far as the same
-/// operators on the same values give the same bits.
+/// operators on the same values give the same bits. Loops are never run again here: see
+/// [`segmented_scan`](bespoke_graph::Graph::segmented_scan) for that.
 ///
 /// ```
 /// use bespoke_graph::{Graph, op::Unary};

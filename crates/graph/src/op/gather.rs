@@ -10,7 +10,8 @@ use crate::{Attribute, Attributes, Graph, NodeId, attributes::Reader};
 /// shared, p are the dimensions of `x` before `axis` and q those after it. With `axis=0` it looks rows up (an
 /// embedding); with `batch=1, axis=1` it picks an element of each row (a label). Several index operands point along `axis`
 /// and the axes that follow it, as in numpy's `x[i, j]`: `out[b…, p…, i…, q…] = x[b…, p…, first[b…, i…], second[b…, i…], q…]`.
-/// An index out of range is clamped to the nearest position; of an input of the graph, it is refused before a run.
+/// An index out of range is clamped to the nearest position; of a constant or an input of the graph, as it is, it is
+/// refused before anything is computed.
 ///
 /// Inputs: `x`: any type; one or more `indices`: i32, i64, u8 or u32, of one type.
 /// Constraints: `batch` ≤ `axis`; `x` has an axis for each index operand from `axis` on; batch extents are equal; the extents
