@@ -12,6 +12,7 @@ mod laws;
 mod lstm;
 mod memory;
 mod orders;
+mod pytorch;
 mod random;
 mod regressions;
 mod samples;

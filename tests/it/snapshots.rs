@@ -2,8 +2,10 @@
 
 use bespoke::{
     compiler::{Artifact, Config, clear_cache, compile},
-    graph::Graph,
-    inspect, optimize, zoo,
+    graph::{self, Op},
+    inspect,
+    nn::{Conv, F32, Graph, I32, Norm, Sgd, Trainer},
+    optimize, zoo,
 };
 
 /// The texts of the stages of a model's training step, in order.
@@ -43,7 +45,7 @@ fn is_reference_machine() -> bool {
 }
 
 /// The joint graph with what it says as formulas.
-fn backward(graph: &Graph) -> String {
+fn backward(graph: &graph::Graph) -> String {
     let config = optimize::Config { egraph: false, ..Default::default() };
     let (simple, _) = optimize::optimize(graph, &config).expect("it is well formed");
     format!("{}\n\n{graph}", inspect::formulas(&simple).join("\n"))
@@ -60,5 +62,42 @@ fn linear() {
 fn mlp() {
     for (stage, text) in stages("mlp", 8) {
         insta::assert_snapshot!(format!("mlp_{stage}"), text);
+    }
+}
+
+/// What only training needs is not in a query: dropout, heads on the way, statistics of the batch and what follows them.
+#[test]
+fn queries() {
+    let g = Graph::new();
+    let x = g.input("x", F32, [4, 2, 6, 6]);
+    let label = g.input("label", I32, [4]);
+    let h = x.conv2d(3, 3, Conv::new().bias(false)).batch_norm(Norm::new()).relu();
+    let early = g.named("early", || h.flatten().dense(5));
+    let logits = g.named("head", || h.global_avg_pool().dropout(0.5).dense(5));
+    let loss = logits.cross_entropy(label).mean() + early.cross_entropy(label).mean() * 0.3;
+    let query = g.query_graph(&[("logits", logits)]).expect("it is well formed");
+    insta::assert_snapshot!("query", query.to_string());
+    let (step, measured) = Trainer::new(loss, Sgd::new(0.1)).graphs().expect("it is well formed");
+    assert!(
+        step.to_string().contains("random_bits")
+            && step.to_string().contains("next \"batch_norm0/running_mean\"")
+    );
+    assert!(!measured.to_string().contains("random_bits") && !measured.to_string().contains("next "));
+
+    for name in ["googlenet", "inception-v3", "preact-resnet18", "fractalnet", "vae"] {
+        let model = zoo::find(name).expect("a model");
+        let query = model.model_with(&model.small).expect("it is well formed").query;
+        let text = query.to_string();
+        for absent in ["random_bits", "next ", "aux", "label", "sgd/"] {
+            assert!(!text.contains(absent), "{name}: {absent}");
+        }
+        // Whatever is reduced of the batch would be a statistic of it.
+        let batch = model.small.batch;
+        for id in query.ids() {
+            if let Op::Reduce(reduce) = &query.node(id).op {
+                let from = query.ty(query.node(id).inputs[0]);
+                assert!(from.shape[0] != batch || !reduce.axes.contains(&0), "{name}: {}", query.node(id).ty);
+            }
+        }
     }
 }

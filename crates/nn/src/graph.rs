@@ -25,6 +25,8 @@ pub struct Parameter {
     pub init: Init,
     /// Does training change it? See [`Graph::freeze`].
     pub trainable: bool,
+    /// Does PyTorch keep its transpose? So it does with the weights of dense layers, which are `[inputs,units]` here.
+    pub transposed: bool,
 }
 
 /// A layer for the summary.
@@ -172,9 +174,20 @@ impl Graph {
         let Some(shape) = self.shape("parameter", shape) else { return self.spoiled() };
         let (name, ty) = (self.outermost().inner.borrow().scoped(name), Type { dtype, shape });
         let value = self.declare(&name, ty, |inner, name, node| {
-            inner.parameters.push(Parameter { name, node, ty, init, trainable: true });
+            inner.parameters.push(Parameter { name, node, ty, init, trainable: true, transposed: false });
         });
         if self.outermost().inner.borrow().fixed > 0 { value.stop_gradient() } else { value }
+    }
+
+    /// A dense layer's weight, a parameter `weight`, of which PyTorch keeps the transpose.
+    #[track_caller]
+    pub(crate) fn dense_weight<'g>(&'g self, dtype: DType, shape: impl Dims, init: Init) -> Value<'g> {
+        let name = self.outermost().inner.borrow().scoped("weight");
+        let value = self.parameter("weight", dtype, shape, init);
+        let mut inner = self.outermost().inner.borrow_mut();
+        inner.parameters.iter_mut().filter(|p| p.name == name).for_each(|p| p.transposed = true);
+        drop(inner);
+        value
     }
 
     /// A parameter that belongs to the model, and is saved with it, but that gradients do not change: running statistics.
@@ -183,7 +196,7 @@ impl Graph {
         let Some(shape) = self.shape("buffer", shape) else { return self.spoiled() };
         let (name, ty) = (self.outermost().inner.borrow().scoped(name), Type { dtype, shape });
         self.declare(&name, ty, |inner, name, node| {
-            inner.parameters.push(Parameter { name, node, ty, init, trainable: false });
+            inner.parameters.push(Parameter { name, node, ty, init, trainable: false, transposed: false });
         })
     }
 

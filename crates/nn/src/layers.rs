@@ -32,7 +32,7 @@ impl<'g> Value<'g> {
             return g.refuse(format!("dense: expected a matrix, got {ty}{hint}"));
         }
         let name = g.push_scope("dense", true);
-        let weight = g.parameter("weight", ty.dtype, [ty.shape[1], units], init);
+        let weight = g.dense_weight(ty.dtype, [ty.shape[1], units], init);
         let mut y = self.matmul(weight);
         if bias {
             y = y + g.parameter("bias", ty.dtype, [units], Init::Constant(0.0));

@@ -26,7 +26,9 @@ use crate::{Compact, Compaction, Graph, TrainError, checkpoint, compact, live_pa
 /// ```
 pub struct Query {
     pub(crate) executable: Executable,
-    parameters: Vec<(String, Type)>,
+    pub(crate) parameters: Vec<(String, Type)>,
+    /// The parameters that PyTorch keeps transposed.
+    pub(crate) transposed: Vec<String>,
     graph: Ir,
     config: Config,
 }
@@ -55,9 +57,10 @@ impl Graph {
         for (name, value) in self.start_values().iter().filter(|v| known(&v.0)) {
             executable.set_state(name, value)?;
         }
-        let parameters = self.parameters().into_iter().filter(|p| known(&p.name));
-        let parameters = parameters.map(|p| (p.name, p.ty)).collect();
-        Ok(Query { executable, parameters, graph, config: config.clone() })
+        let parameters: Vec<_> = self.parameters().into_iter().filter(|p| known(&p.name)).collect();
+        let transposed = parameters.iter().filter(|p| p.transposed).map(|p| p.name.clone()).collect();
+        let parameters = parameters.into_iter().map(|p| (p.name, p.ty)).collect();
+        Ok(Query { executable, parameters, transposed, graph, config: config.clone() })
     }
 }
 
@@ -133,7 +136,8 @@ impl Query {
         }
         let is_parameter = |name: &str| self.parameters.iter().any(|p| p.0 == name);
         let parameters = kept.into_iter().filter(|p| is_parameter(&p.0)).collect();
-        Ok((Query { executable, parameters, graph, config: self.config.clone() }, report))
+        let (transposed, config) = (self.transposed.clone(), self.config.clone());
+        Ok((Query { executable, parameters, transposed, graph, config }, report))
     }
 
     /// The graph that it was compiled of: what its outputs and next states need.

@@ -179,21 +179,24 @@ impl Trainer {
         let callbacks = std::mem::take(&mut self.callbacks);
         let transform = self.transform.take();
         let mut store = Store::default();
-        let (summary, parameters, finishes, programs) = self.with_objective(|objective| {
+        let (summary, parameters, transposed, finishes, programs) = self.with_objective(|objective| {
             for (name, value) in self.starts(objective)? {
                 store.set(&name, &value)?;
             }
             let programs = self.programs(objective, &store)?;
             let known = |name: &str| store.get(name).is_some();
-            let parameters = objective.graph.parameters().into_iter().filter(|p| known(&p.name));
-            let parameters: Vec<(String, Type)> = parameters.map(|p| (p.name, p.ty)).collect();
-            Ok((Summary::of(&objective.graph), parameters, finishes(objective), programs))
+            let mut parameters = objective.graph.parameters();
+            parameters.retain(|p| known(&p.name));
+            let transposed = parameters.iter().filter(|p| p.transposed).map(|p| p.name.clone()).collect();
+            let parameters: Vec<(String, Type)> = parameters.into_iter().map(|p| (p.name, p.ty)).collect();
+            Ok((Summary::of(&objective.graph), parameters, transposed, finishes(objective), programs))
         })?;
         let rates = [&self.update].into_iter().chain(self.players.iter().map(|p| &p.1));
         let rates = rates.map(Update::rate_name).collect();
         let (seed, detect) = (self.seed, self.anomalies);
         let family = Family::new(programs, matches!(self.model, Model::Builder { .. }), self);
         let mut training = Training::new(store, family, summary, parameters, finishes, rates, seed, detect);
+        training.transposed = transposed;
         training.callbacks = callbacks;
         training.transform = transform;
         Ok(training)

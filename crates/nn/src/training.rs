@@ -90,6 +90,8 @@ pub struct Training {
     pub(crate) family: Family,
     summary: Summary,
     pub(crate) parameters: Vec<(String, Type)>,
+    /// The parameters that PyTorch keeps transposed.
+    pub(crate) transposed: Vec<String>,
     finishes: Vec<(String, Finish)>,
     /// The states that hold the learning rates: the first's and the players'.
     rates: Vec<String>,
@@ -137,6 +139,7 @@ impl Training {
             family,
             summary,
             parameters,
+            transposed: vec![],
             finishes,
             rates,
             seed,

@@ -26,6 +26,8 @@ pub struct GoogLeNet {
     pub width: f64,
     /// Classes to tell apart.
     pub classes: usize,
+    /// The share that is dropped in training before the last layer, and within each head: 0.2 and 0.7.
+    pub dropout: [f64; 2],
 }
 
 /// Features of an inception module: of the 1×1 convolution; of the 1×1 before a 3×3 and its own; of another such pair; of the
@@ -33,6 +35,11 @@ pub struct GoogLeNet {
 type Widths = [usize; 6];
 
 impl GoogLeNet {
+    /// As published, but for this factor of all features.
+    pub fn new(width: f64, classes: usize) -> GoogLeNet {
+        GoogLeNet { width, classes, dropout: [0.2, 0.7] }
+    }
+
     /// The logits, and those of the heads on the modules 4a and 4d.
     #[track_caller]
     pub fn with_heads<'g>(&self, x: Value<'g>) -> (Value<'g>, [Value<'g>; 2]) {
@@ -66,7 +73,8 @@ impl GoogLeNet {
         let h = module("inception4d", [112, 144, 288, 32, 64, 64], h);
         let h = module("inception4e", [256, 160, 320, 32, 128, 128], h).max_pool2d(2, pool());
         let h = module("inception5a", [256, 160, 320, 32, 128, 128], h);
-        let h = module("inception5b", [384, 192, 384, 48, 128, 128], h).global_avg_pool().dropout(0.2);
+        let h = module("inception5b", [384, 192, 384, 48, 128, 128], h).global_avg_pool();
+        let h = h.dropout(self.dropout[0]);
         h.graph().named("fc", || h.dense_with(self.classes, Init::Normal(0.01), true))
     }
 
@@ -104,7 +112,7 @@ impl GoogLeNet {
         };
         g.scope(name, || {
             let h = self.conv("conv", 128, 1, Conv::new(), x.adaptive_avg_pool2d(4)).flatten();
-            let h = dense("fc1", features(1024, self.width), h).relu().dropout(0.7);
+            let h = dense("fc1", features(1024, self.width), h).relu().dropout(self.dropout[1]);
             dense("fc2", self.classes, h)
         })
     }
@@ -119,6 +127,6 @@ impl Module for GoogLeNet {
 
 fn build<'g>(g: &'g Graph, options: &Options) -> Parts<'g> {
     let (image, label) = vision::inputs(g, options);
-    let (logits, heads) = GoogLeNet { width: options.width, classes: options.classes }.with_heads(image);
+    let (logits, heads) = GoogLeNet::new(options.width, options.classes).with_heads(image);
     vision::with_heads(logits, &heads, 0.3, label)
 }

@@ -60,7 +60,7 @@ fn heads_are_counted_where_they_are() {
         net.forward(g.input("image", F32, [1, 3, size, size]));
         Summary::of(&g).parameters
     };
-    assert_eq!(parameters(&GoogLeNet { width: 1.0, classes: 1000 }, 224), 6_624_904);
+    assert_eq!(parameters(&GoogLeNet::new(1.0, 1000), 224), 6_624_904);
     assert_eq!(parameters(&InceptionV3 { width: 1.0, classes: 1000 }, 299), 23_834_568);
 }
 

@@ -142,7 +142,7 @@ fn values_that_are_no_images_are_refused() {
             let _ = architecture.summary(&Options { batch, size, channels, ..architecture.small });
         }
     }
-    let nets: [&dyn Module; 2] = [&FRACTAL, &GoogLeNet { width: 0.1, classes: 10 }];
+    let nets: [&dyn Module; 2] = [&FRACTAL, &GoogLeNet::new(0.1, 10)];
     for net in nets {
         let g = Graph::new();
         assert!(net.forward(g.input("x", F32, [2, 3, 32])).node().is_none());
