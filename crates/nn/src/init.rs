@@ -130,26 +130,51 @@ impl Draws {
     }
 }
 
+/// Vectors that are made orthogonal at a time: those before are read once for all of them.
+const BLOCK: usize = 32;
+
 /// A matrix, in row-major order, with orthonormal rows, or columns if they are fewer: Gram and Schmidt's method on normal numbers,
-/// which makes all directions equally likely.
-fn orthonormal(rows: usize, columns: usize, normal: &dyn Fn(usize) -> f64) -> Vec<f64> {
+/// which makes all directions equally likely. The order of all sums is fixed, whatever the number of processors.
+fn orthonormal(rows: usize, columns: usize, normal: &(dyn Fn(usize) -> f64 + Sync)) -> Vec<f64> {
     let (short, long) = (rows.min(columns), rows.max(columns));
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
-    let mut vectors: Vec<Vec<f64>> = vec![];
-    for v in 0..short {
-        let mut vector: Vec<f64> = (0..long).map(|i| normal(v * long + i)).collect();
-        // Twice is enough (Giraud et al. 2005): the first time leaves what rounding of large parts leaves.
+    let draw = |v: usize| (0..long).map(|i| normal(v * long + i)).collect();
+    let mut vectors: Vec<Vec<f64>> = (0..short).into_par_iter().map(draw).collect();
+    for start in (0..short).step_by(BLOCK) {
+        let (done, rest) = vectors.split_at_mut(start);
+        let block = &mut rest[..BLOCK.min(short - start)];
+        // Twice is enough (Barlow & Smoktunowicz 2013): the first time leaves what rounding of large parts leaves.
         for _ in 0..2 {
-            for other in &vectors {
-                let along = dot(&vector, other);
-                vector.iter_mut().zip(other).for_each(|(x, o)| *x -= along * o);
+            block.par_chunks_mut(BLOCK / 4).for_each(|some| {
+                for other in &*done {
+                    some.iter_mut().for_each(|vector| subtract_along(vector, other));
+                }
+            });
+            for v in 0..block.len() {
+                let (before, behind) = block.split_at_mut(v);
+                before.iter().for_each(|other| subtract_along(&mut behind[0], other));
+                let length = dot(&behind[0], &behind[0]).sqrt();
+                behind[0].iter_mut().for_each(|x| *x /= length);
             }
         }
-        let length = dot(&vector, &vector).sqrt();
-        vector.iter_mut().for_each(|x| *x /= length);
-        vectors.push(vector);
     }
     let at =
         |row: usize, column: usize| if rows <= columns { vectors[row][column] } else { vectors[column][row] };
     (0..rows * columns).map(|i| at(i / columns, i % columns)).collect()
+}
+
+/// Takes the part along a vector of length 1 off another.
+fn subtract_along(vector: &mut [f64], unit: &[f64]) {
+    let along = dot(vector, unit);
+    vector.iter_mut().zip(unit).for_each(|(x, u)| *x -= along * u);
+}
+
+/// Σ a·b in eight sums, none of which waits for the others.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let ((a, end_of_a), (b, end_of_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for (a, b) in a.iter().zip(b) {
+        sums = std::array::from_fn(|i| sums[i] + a[i] * b[i]);
+    }
+    let rest: f64 = end_of_a.iter().zip(end_of_b).map(|(x, y)| x * y).sum();
+    sums.iter().sum::<f64>() + rest
 }
