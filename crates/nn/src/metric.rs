@@ -4,7 +4,7 @@ use std::{fmt, rc::Rc};
 
 use bespoke_graph::NodeId;
 
-use crate::{F32, Graph, Value};
+use crate::{F32, F64, Graph, Value};
 
 /// A figure, or a table of figures, over all rows of a partition. What it is made of is computed in the graph, for each row;
 /// sums over rows are kept in f64.
@@ -78,13 +78,13 @@ impl Metric {
     }
 
     /// How often the label is among the `k` highest logits, of logits `[batch,classes]` and integer labels `[batch]`. Logits equal
-    /// to the label's count as higher.
+    /// to the label's count as higher, as do those that are no numbers.
     #[track_caller]
     pub fn top_k<'g>(name: &str, logits: Value<'g>, labels: Value<'g>, k: usize) -> Metric {
         let classes = logits.shape().last().copied().unwrap_or(0);
-        let one_hot = labels.one_hot(classes, logits.ty().dtype);
-        let own = (logits * one_hot).sum_axes(&[-1]).expand_dims(-1);
-        let rank = logits.ge(own).convert(F32).sum_axes(&[-1]);
+        // Others are left out, not multiplied by 0: they may be infinite.
+        let own = labels.one_hot(classes, F32).gt(0.0).select(logits, 0.0).sum_axes(&[-1]).expand_dims(-1);
+        let rank = logits.lt(own).logical_not().convert(F32).sum_axes(&[-1]);
         Metric::mean(name, rank.le(k as f64).convert(F32))
     }
 
@@ -97,6 +97,8 @@ impl Metric {
     /// The coefficient of determination, R² = 1 − Σ(x − y)² / Σ(y − ȳ)², of predictions x and targets y `[batch,…]`.
     #[track_caller]
     pub fn r2<'g>(name: &str, prediction: Value<'g>, target: Value<'g>) -> Metric {
+        // In f64, for the variance is a small difference where the mean is large.
+        let [prediction, target] = [prediction, target].map(|v| v.convert(F64));
         let error = prediction - target;
         let width = row_elements(target);
         let sums = rows_of_sums(&[error * error, target, target * target]);

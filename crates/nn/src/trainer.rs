@@ -326,7 +326,8 @@ impl Trainer {
         let means = &objective.graph.inner.borrow().means;
         for (name, id, finish) in outputs {
             let Some(id) = id else { continue };
-            let of = means.get(&id).copied().filter(|&m| query && is_by_row(graph.ty(m)));
+            let of = means.get(&id).copied();
+            let of = of.filter(|&m| query && is_by_row(graph.ty(m)) && depends_on_rows(graph, m));
             let id = of.unwrap_or(id);
             let ty = graph.ty(id);
             let can_be_scalar = matches!(finish, Finish::Mean);
@@ -341,6 +342,17 @@ impl Trainer {
         }
         Ok(())
     }
+}
+
+/// Is it computed from an input with a batch axis? A parameter may have as many rows by chance.
+fn depends_on_rows(graph: &Ir, id: NodeId) -> bool {
+    let mut depends = vec![false; id.index() + 1];
+    for id in graph.ids().take(id.index() + 1) {
+        let node = graph.node(id);
+        let is_batch = matches!(node.op, Op::Input(_)) && node.ty.rank() > 0;
+        depends[id.index()] = is_batch || node.inputs.iter().any(|i| depends[i.index()]);
+    }
+    depends[id.index()]
 }
 
 /// How outputs become figures: the loss first, then metrics, then other players' losses.

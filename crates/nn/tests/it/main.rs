@@ -1,0 +1,5 @@
+//! Training: one binary.
+
+mod common;
+mod metrics;
+mod partial;
