@@ -29,7 +29,7 @@ impl Training {
     }
 
     /// Learns batches at rates that grow from `lowest` to `highest` by the same factor each step (Smith 2017), until the loss is four
-    /// times its smallest or no number. All states are put back afterwards.
+    /// times its smallest (of losses below 0: as far above it) or no number. All states are put back afterwards.
     ///
     /// # Errors
     /// Those of [`Training::step`], if the data do not fit, or the rates are not 0 < lowest < highest.
@@ -56,7 +56,7 @@ impl Training {
                 let made = last.len();
                 let loss = last.last().copied().unwrap_or(f64::INFINITY);
                 best = best.min(loss);
-                if made > 0 && (loss.is_nan() || loss > 4.0 * best) {
+                if made > 0 && (loss.is_nan() || loss > best + 3.0 * best.abs()) {
                     return Ok(ControlFlow::Break(()));
                 }
                 training.set_learning_rate(rate(made))?;

@@ -3,3 +3,4 @@
 mod common;
 mod metrics;
 mod partial;
+mod probes;
