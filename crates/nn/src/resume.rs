@@ -1,6 +1,9 @@
 //! Saving and loading of training: parameters alone, all states, or everything that goes on from where it was.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use bespoke_tensor::Tensor;
 
@@ -49,9 +52,9 @@ impl Training {
     /// [`TrainError`] if the file, or the last in the folder, cannot be read, is damaged, or does not fit model and optimiser.
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<Option<PathBuf>, TrainError> {
         let path = path.as_ref();
-        let files = if path.is_dir() { in_folder(path)? } else { vec![path.to_owned()] };
+        let files = if path.is_dir() { in_folder(path)? } else { vec![(0, path.to_owned())] };
         let mut first_error = None;
-        for file in files.into_iter().rev() {
+        for (_, file) in files.into_iter().rev() {
             match self.load_checkpoint(&file) {
                 Ok(()) => return Ok(Some(file)),
                 Err(error) => _ = first_error.get_or_insert(error),
@@ -72,8 +75,9 @@ impl Training {
             return Err(damaged("a part of how far training had come"));
         };
         let sums = Sums::from_tensors(&below(&all, SUMS))?;
-        for callback in &mut self.callbacks {
-            callback.restore(&below(&all, &format!("{CALLBACK}{}/", callback.name())))?;
+        let prefixes = prefixes(&self.callbacks);
+        for (callback, prefix) in self.callbacks.iter_mut().zip(prefixes) {
+            callback.restore(&below(&all, &prefix))?;
         }
         self.restore(&states)?;
         self.sums = sums;
@@ -91,8 +95,13 @@ impl Training {
         for (path, remove) in std::mem::take(&mut self.requested) {
             self.write_checkpoint(&path, callbacks)?;
             for old in remove {
-                std::fs::remove_file(&old)
-                    .map_err(|e| TrainError::File { path: old, reason: format!("cannot be removed: {e}") })?;
+                match std::fs::remove_file(&old) {
+                    Err(e) if e.kind() != ErrorKind::NotFound => {
+                        let reason = format!("cannot be removed: {e}");
+                        return Err(TrainError::File { path: old, reason });
+                    }
+                    _ => {}
+                }
             }
         }
         Ok(())
@@ -104,12 +113,22 @@ impl Training {
         let mut tensors = self.states();
         tensors.push((POSITION.to_owned(), Tensor::from_slice([numbers.len()], &numbers)?));
         tensors.extend(self.sums.tensors().into_iter().map(|(n, v)| (format!("{SUMS}{n}"), v)));
-        for callback in callbacks {
-            let state = callback.state().into_iter();
-            tensors.extend(state.map(|(n, v)| (format!("{CALLBACK}{}/{n}", callback.name()), v)));
+        for (callback, prefix) in callbacks.iter().zip(prefixes(callbacks)) {
+            tensors.extend(callback.state().into_iter().map(|(n, v)| (format!("{prefix}{n}"), v)));
         }
         checkpoint::save(path, &tensors)
     }
+}
+
+/// How the names of what each callback remembers start: of several of one name, the further ones are numbered.
+fn prefixes(callbacks: &[Box<dyn Callback>]) -> Vec<String> {
+    let names: Vec<&str> = callbacks.iter().map(|c| c.name()).collect();
+    let before = |i: usize| names[..i].iter().filter(|n| **n == names[i]).count();
+    let prefix = |i: usize| match before(i) {
+        0 => format!("{CALLBACK}{}/", names[i]),
+        before => format!("{CALLBACK}{}#{}/", names[i], before + 1),
+    };
+    (0..names.len()).map(prefix).collect()
 }
 
 /// The tensors whose names start so, without that.
@@ -117,8 +136,8 @@ fn below(all: &[(String, Tensor)], prefix: &str) -> Vec<(String, Tensor)> {
     all.iter().filter_map(|(n, v)| n.strip_prefix(prefix).map(|n| (n.to_owned(), v.clone()))).collect()
 }
 
-/// The checkpoints of a folder, the oldest first.
-pub(crate) fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
+/// The checkpoints of a folder with the steps that were made before them, the oldest first.
+pub(crate) fn in_folder(folder: &Path) -> Result<Vec<(u64, PathBuf)>, TrainError> {
     let error = |e: std::io::Error| TrainError::File { path: folder.to_owned(), reason: e.to_string() };
     let mut files = vec![];
     for entry in std::fs::read_dir(folder).map_err(error)? {
@@ -130,5 +149,5 @@ pub(crate) fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
         }
     }
     files.sort();
-    Ok(files.into_iter().map(|f| f.1).collect())
+    Ok(files)
 }

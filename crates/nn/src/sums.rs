@@ -12,8 +12,6 @@ pub type Finishes = [(String, Finish)];
 #[derive(Clone, Default)]
 pub struct Sums {
     entries: Vec<Entry>,
-    /// The number of batches.
-    pub batches: usize,
 }
 
 #[derive(Clone)]
@@ -52,7 +50,6 @@ impl Sums {
                 entry.rows += count;
             }
         }
-        self.batches += 1;
     }
 
     /// The figures: the loss, then the metrics and tables.
@@ -78,7 +75,7 @@ impl Sums {
 
     /// As tensors by name, for a checkpoint.
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
-        let mut tensors = vec![("batches".to_owned(), Tensor::scalar(self.batches as i64))];
+        let mut tensors = vec![];
         for entry in &self.entries {
             let ty = Type { dtype: DType::F64, ..entry.row };
             tensors
@@ -93,9 +90,7 @@ impl Sums {
         let mut sums = Sums::default();
         let whole = |value: &Tensor| value.get(0).to_i64().unwrap_or_default().max(0) as usize;
         for (name, value) in tensors {
-            if name == "batches" {
-                sums.batches = whole(value);
-            } else if let Some(name) = name.strip_prefix("sums/") {
+            if let Some(name) = name.strip_prefix("sums/") {
                 let (row, sums_of) = (value.ty(), value.to_vec::<f64>()?);
                 let rows = tensors.iter().find(|t| t.0 == format!("rows/{name}")).map_or(0, |t| whole(&t.1));
                 sums.entries.push(Entry { name: name.to_owned(), row, sums: sums_of, rows });

@@ -105,6 +105,8 @@ pub struct Training {
     stopping: bool,
     /// Checkpoints that callbacks asked for: what to write, and what to remove then.
     pub(crate) requested: Vec<(PathBuf, Vec<PathBuf>)>,
+    /// States that training ends with in place of its last.
+    pub(crate) put_back: Vec<(String, Tensor)>,
 }
 
 /// How far training has come.
@@ -150,6 +152,7 @@ impl Training {
             sums: Sums::default(),
             stopping: false,
             requested: vec![],
+            put_back: vec![],
         }
     }
 
@@ -212,7 +215,7 @@ impl Training {
     ///
     /// # Errors
     /// [`TrainError::Data`] if the data do not fit the model, [`TrainError::NotFinite`] or [`TrainError::Anomaly`] if the loss is
-    /// no number any more, and those of callbacks; then the states are those from before the epoch.
+    /// no number any more, and those of callbacks. Within an epoch, the states are put back to those before it.
     pub fn fit(
         &mut self,
         train: &dyn Dataset,
@@ -255,7 +258,8 @@ impl Training {
         }
         interrupt::listen();
         self.stopping = false;
-        if !std::mem::replace(&mut self.position.resumed, false) {
+        self.requested.clear();
+        if !self.position.resumed {
             self.position.began = (self.position.epoch, self.position.step);
         }
         let (first, begin) = self.position.began;
@@ -267,6 +271,7 @@ impl Training {
         progress.skip(self.position.step - begin);
         let mut history = History::default();
         tell(self, callbacks, |callback, training| callback.start(training))?;
+        self.position.resumed = false;
         let mut round =
             Round { feeds: vec![feed], name: train.name().to_owned(), last_step, first, progress: &progress };
         while self.position.epoch - first < epochs && self.position.step < last_step && !self.stopping {
@@ -280,15 +285,22 @@ impl Training {
                 return Err(error);
             }
             let train = self.sums.measured(&self.finishes);
-            if self.position.batch == per_epoch {
+            let steps = self.position.batch;
+            if steps >= per_epoch {
                 self.position = Position { epoch: self.position.epoch + 1, batch: 0, ..self.position };
                 self.sums = Sums::default();
             }
             history.interrupted = interrupt::requested();
             let measured = self.evaluate(held_out)?;
+            if !measured.loss.is_finite() && self.is_spoiled_since(&before.0) {
+                let epoch = before.1.epoch - first + 1;
+                self.restore(&before.0)?;
+                (self.position, self.sums) = (before.1, before.2);
+                return Err(TrainError::NotFinite { loss: measured.loss, step: steps, epoch });
+            }
             let number = (self.position.step - begin).div_ceil(per_epoch).max(1);
             progress.finish_epoch(&Epoch { number, train: &train, held_out: &measured });
-            if !history.interrupted {
+            if !history.interrupted || steps >= per_epoch {
                 tell(self, callbacks, |callback, training| {
                     callback.after_epoch(training, &train, &measured)
                 })?;
@@ -301,7 +313,15 @@ impl Training {
             }
         }
         tell(self, callbacks, |callback, training| callback.end(training))?;
+        let put_back = std::mem::take(&mut self.put_back);
+        self.restore(&put_back)?;
         Ok(history)
+    }
+
+    /// Is a state not finite that was so before? What a last step spoils no loss of the epoch shows.
+    fn is_spoiled_since(&self, before: &[(String, Tensor)]) -> bool {
+        let mut pairs = self.store.all().zip(before);
+        pairs.any(|((_, now), (_, then))| !anomaly::is_finite(now) && anomaly::is_finite(then))
     }
 
     /// One step of `fit`.
@@ -312,7 +332,6 @@ impl Training {
         callbacks: &mut [Box<dyn Callback>],
     ) -> Result<ControlFlow<()>, TrainError> {
         tell(self, callbacks, |callback, training| callback.before_step(training))?;
-        let before = if self.detect { self.states() } else { vec![] };
         let programs = self.family.of_rows(batch.rows, &self.store)?;
         let feed = match round.feeds.iter().position(|f| f.rows() == batch.rows) {
             Some(at) => &mut round.feeds[at],
@@ -325,6 +344,8 @@ impl Training {
         let inputs = feed.inputs(batch)?;
         let mut loss = f64::NAN;
         for (number, step) in programs.steps.iter_mut().enumerate() {
+            let before: Option<Vec<_>> =
+                self.detect.then(|| self.store.all().map(|(n, v)| (n.to_owned(), v.clone())).collect());
             let outputs = step.run(&mut self.store, &inputs)?;
             self.sums.add(&outputs, batch.rows, batch.rows);
             let own = outputs.iter().next().map_or(f64::NAN, |o| o.1.get(0).to_f64());
@@ -334,11 +355,10 @@ impl Training {
             if !is_sound {
                 let place = (batch.number + 1, self.position.epoch - round.first + 1);
                 let graph = &programs.graphs[number];
-                return Err(anomaly::explain(graph, self.detect.then_some(&before[..]), &inputs, own, place));
+                return Err(anomaly::explain(graph, before.as_deref(), &inputs, own, place));
             }
         }
         feed.release(batch);
-        self.sums.batches += 1;
         self.position.batch += 1;
         self.position.step += 1;
         tell(self, callbacks, |callback, training| callback.after_step(training, loss))?;

@@ -8,7 +8,8 @@ use super::watch::Watch;
 use crate::{Callback, Measured, TrainError, Training, resume::in_folder};
 
 /// Writes checkpoints into a folder: `step-<steps>.safetensors` after each epoch, or every so many steps, of which the last few
-/// are kept; and, if asked, `best.safetensors`. [`Training::resume`] goes on from them.
+/// are kept; and, if asked, `best.safetensors`. [`Training::resume`] goes on from them. Training that does not is an error where the
+/// folder has checkpoints of later steps.
 ///
 /// ```
 /// use bespoke_nn::Checkpoints;
@@ -45,10 +46,14 @@ impl Checkpoints {
     }
 
     fn ask(&self, training: &mut Training) -> Result<(), TrainError> {
-        let path = self.folder.join(format!("step-{:09}.safetensors", training.position().step));
-        let mut old: Vec<PathBuf> = in_folder(&self.folder)?.into_iter().filter(|p| *p != path).collect();
+        let step = training.position().step as u64;
+        let path = self.folder.join(format!("step-{step:09}.safetensors"));
+        let mut old: Vec<(u64, PathBuf)> =
+            in_folder(&self.folder)?.into_iter().filter(|(_, p)| *p != path).collect();
+        // Those of later steps, which training did not go on from, are the first to go.
+        old.sort_by_key(|(of, _)| (*of <= step, *of));
         old.truncate((old.len() + 1).saturating_sub(self.keep));
-        training.request_checkpoint(path, old);
+        training.request_checkpoint(path, old.into_iter().map(|(_, path)| path).collect());
         Ok(())
     }
 }
@@ -58,11 +63,17 @@ impl Callback for Checkpoints {
         "checkpoints"
     }
 
-    fn start(&mut self, _: &mut Training) -> Result<(), TrainError> {
-        std::fs::create_dir_all(&self.folder).map_err(|e| TrainError::File {
-            path: self.folder.clone(),
-            reason: format!("cannot be made: {e}"),
-        })
+    fn start(&mut self, training: &mut Training) -> Result<(), TrainError> {
+        let error = |reason: String| TrainError::File { path: self.folder.clone(), reason };
+        std::fs::create_dir_all(&self.folder).map_err(|e| error(format!("cannot be made: {e}")))?;
+        let made = training.position().step as u64;
+        let last = in_folder(&self.folder)?.pop().filter(|(step, _)| *step > made);
+        match last {
+            Some((step, _)) if !training.position.resumed => Err(error(format!(
+                "there is a checkpoint of step {step} already: resume from it, or take another folder"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn after_step(&mut self, training: &mut Training, _: f64) -> Result<(), TrainError> {

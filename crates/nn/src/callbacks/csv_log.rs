@@ -9,7 +9,7 @@ use std::{
 use crate::{Callback, Measured, TrainError, Training};
 
 /// Writes a row an epoch: `epoch,step,learning_rate,loss,…,held_out_loss,…`. When training goes on from a checkpoint, rows of
-/// later epochs are replaced.
+/// later steps are replaced.
 #[derive(Debug)]
 pub struct CsvLog {
     path: PathBuf,
@@ -26,17 +26,17 @@ impl CsvLog {
         TrainError::File { path: self.path.clone(), reason: error.to_string() }
     }
 
-    /// Opens the file behind the rows of the epochs that are over.
-    fn open(&self, epochs: usize) -> std::io::Result<File> {
+    /// Opens the file behind the rows of steps that were made.
+    fn open(&self, steps: usize) -> std::io::Result<File> {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.path)?;
         let mut end = 0;
         let mut reader = BufReader::new(&file);
         let mut line = String::new();
         while reader.read_line(&mut line)? > 0 {
-            let epoch = line.split(',').next().and_then(|e| e.parse::<usize>().ok());
-            let is_old = epoch.map_or(end == 0, |e| e <= epochs);
-            if epochs == 0 || !is_old || !line.ends_with('\n') {
+            let step = line.split(',').nth(1).and_then(|step| step.parse::<usize>().ok());
+            let is_old = step.map_or(end == 0, |step| step <= steps);
+            if steps == 0 || !is_old || !line.ends_with('\n') {
                 break;
             }
             end += line.len() as u64;
@@ -54,7 +54,7 @@ impl Callback for CsvLog {
     }
 
     fn start(&mut self, training: &mut Training) -> Result<(), TrainError> {
-        self.file = Some(self.open(training.position().epoch).map_err(|e| self.error(e))?);
+        self.file = Some(self.open(training.position().step).map_err(|e| self.error(e))?);
         Ok(())
     }
 

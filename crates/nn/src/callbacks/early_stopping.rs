@@ -6,7 +6,8 @@ use super::watch::Watch;
 use crate::{Callback, Measured, TrainError, Training};
 
 /// Ends training once a figure of the held-out data, by default the loss, has not improved for `patience` epochs (Prechelt 1998), and
-/// puts all states back to those of the best epoch.
+/// puts all states back to those of the best epoch when all callbacks were told of the end: checkpoints hold the last ones. Each
+/// call of [`Training::fit`] that goes on with no other begins anew.
 ///
 /// ```
 /// use bespoke_nn::EarlyStopping;
@@ -48,6 +49,16 @@ impl Callback for EarlyStopping {
         "early_stopping"
     }
 
+    fn start(&mut self, training: &mut Training) -> Result<(), TrainError> {
+        if !training.position.resumed {
+            self.watch.begin();
+            self.best.clear();
+        } else if self.watch.since >= self.patience {
+            training.stop();
+        }
+        Ok(())
+    }
+
     fn after_epoch(
         &mut self,
         training: &mut Training,
@@ -65,7 +76,8 @@ impl Callback for EarlyStopping {
     }
 
     fn end(&mut self, training: &mut Training) -> Result<(), TrainError> {
-        training.restore(&self.best)
+        training.put_back = self.best.clone();
+        Ok(())
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

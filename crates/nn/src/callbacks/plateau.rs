@@ -6,7 +6,8 @@ use super::watch::Watch;
 use crate::{Callback, Measured, TrainError, Training};
 
 /// Multiplies the learning rate by a factor once a figure of the held-out data, by default the loss, has not improved for `patience`
-/// epochs; then waits as long again. As ResNet was trained (He et al. 2016), and as PyTorch's `ReduceLROnPlateau` does.
+/// epochs; then waits as long again. As ResNet was trained (He et al. 2016), and as PyTorch's `ReduceLROnPlateau` does with a
+/// patience of one less. Each call of [`Training::fit`] that goes on with no other begins anew.
 #[derive(Clone, Debug)]
 pub struct ReduceOnPlateau {
     watch: Watch,
@@ -31,7 +32,7 @@ impl ReduceOnPlateau {
         ReduceOnPlateau { watch: self.watch.min_delta(min_delta), ..self }
     }
 
-    /// Never goes below this rate.
+    /// Never brings the rate below this one.
     pub fn lowest(self, rate: f64) -> ReduceOnPlateau {
         ReduceOnPlateau { lowest: rate, ..self }
     }
@@ -42,6 +43,13 @@ impl Callback for ReduceOnPlateau {
         "reduce_on_plateau"
     }
 
+    fn start(&mut self, training: &mut Training) -> Result<(), TrainError> {
+        if !training.position.resumed {
+            self.watch.begin();
+        }
+        Ok(())
+    }
+
     fn after_epoch(
         &mut self,
         training: &mut Training,
@@ -50,7 +58,8 @@ impl Callback for ReduceOnPlateau {
     ) -> Result<(), TrainError> {
         if !self.watch.improved("reduce on plateau", held_out)? && self.watch.since >= self.patience {
             self.watch.since = 0;
-            training.set_learning_rate((training.learning_rate() * self.factor).max(self.lowest))?;
+            let rate = training.learning_rate();
+            training.set_learning_rate((rate * self.factor).max(self.lowest.min(rate)))?;
         }
         Ok(())
     }

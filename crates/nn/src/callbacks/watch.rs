@@ -31,7 +31,12 @@ impl Watch {
         Watch { min_delta, ..self }
     }
 
-    /// Is this the best so far?
+    /// Forgets what it saw.
+    pub fn begin(&mut self) {
+        (self.best, self.since) = (f64::NAN, 0);
+    }
+
+    /// Is this the best so far? What is no number never is.
     pub fn improved(&mut self, who: &str, measured: &Measured) -> Result<bool, TrainError> {
         let value = measured.metric(&self.metric).ok_or_else(|| {
             let known: Vec<&str> = measured.metrics.iter().map(|m| m.0.as_str()).collect();
@@ -39,7 +44,7 @@ impl Watch {
             TrainError::Data(format!("{who}: there is no metric `{}`; there are `{known}`", self.metric))
         })?;
         let gain = if self.higher_is_better { value - self.best } else { self.best - value };
-        let better = self.best.is_nan() || gain > self.min_delta;
+        let better = !value.is_nan() && (self.best.is_nan() || gain > self.min_delta);
         if better {
             (self.best, self.since) = (value, 0);
         } else {
