@@ -57,11 +57,27 @@ pub mod prelude {
     pub use bespoke_compiler::{Config, compile};
     pub use bespoke_data::{self as data, Dataset};
     pub use bespoke_nn::{
-        Adadelta, Adagrad, Adam, AdamW, Attention, Bool, Branches, Constraint, Conv, DType, Epochs, F32, F64,
-        Graph, Group, History, I32, I64, Init, Lamb, Lion, Module, MultiHead, Norm, Optimizer, Padding,
-        Pairs, Pool, Query, Recurrent, Residual, RmsProp, Sequential, Sgd, Trainer, Training, U8, U32,
-        Update, Value, averages,
+        Adadelta, Adagrad, Adam, AdamW, Attention, Bool, Branches, Checkpoints, Constraint, Conv, CsvLog,
+        DType, EarlyStopping, Epochs, F32, F64, Graph, Group, History, I32, I64, Init, Lamb, Lion, Metric,
+        Module, MultiHead, Norm, Objective, Optimizer, Padding, Pairs, Pool, Query, Recurrent,
+        ReduceOnPlateau, Residual, RmsProp, Schedule, Sequential, Sgd, Steps, TensorBoard, Trainer, Training,
+        U8, U32, Update, Value, averages,
     };
     pub use bespoke_runtime::Executable;
     pub use bespoke_tensor::{Scalar, Shape, Tensor, Type};
+}
+
+/// The programs of the guide, as tests.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/guide/1-first-model.md")]
+    struct FirstModel;
+    #[doc = include_str!("../../../docs/guide/2-custom-layer.md")]
+    struct CustomLayer;
+    #[doc = include_str!("../../../docs/guide/3-custom-loss.md")]
+    struct CustomLoss;
+    #[doc = include_str!("../../../docs/guide/4-custom-training-loop.md")]
+    struct CustomTrainingLoop;
+    #[doc = include_str!("../../../docs/guide/5-transfer.md")]
+    struct Transfer;
 }

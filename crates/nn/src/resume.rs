@@ -32,6 +32,23 @@ impl Training {
         self.restore(&parameters)
     }
 
+    /// Loads the parameters whose names start so, such as `encoder/` of another model's file, and gives their names. Nothing changes
+    /// if one of them is missing or of another type.
+    ///
+    /// # Errors
+    /// [`TrainError`] if the file cannot be read, is damaged, or lacks one of them; if no parameter's name starts so.
+    pub fn load_part(&mut self, path: impl AsRef<Path>, prefix: &str) -> Result<Vec<String>, TrainError> {
+        let mut wanted = self.parameters.clone();
+        wanted.retain(|(name, _)| name.starts_with(prefix));
+        if wanted.is_empty() {
+            let reason = format!("no parameter's name starts with `{prefix}`");
+            return Err(TrainError::File { path: path.as_ref().to_owned(), reason });
+        }
+        let parameters = checkpoint::load(path.as_ref(), &wanted)?;
+        self.restore(&parameters)?;
+        Ok(parameters.into_iter().map(|p| p.0).collect())
+    }
+
     /// Saves everything: all states (parameters, what optimiser and layers remember, counters of random draws), how far training
     /// has come, and what callbacks remember. [`Training::load`] and [`Query::load`](crate::Query::load) read the
     /// parameters from it too.

@@ -349,7 +349,7 @@ fn depends_on_rows(graph: &Ir, id: NodeId) -> bool {
     let mut depends = vec![false; id.index() + 1];
     for id in graph.ids().take(id.index() + 1) {
         let node = graph.node(id);
-        let is_batch = matches!(node.op, Op::Input(_)) && node.ty.rank() > 0;
+        let is_batch = matches!(node.op, ir::Op::Input(_)) && node.ty.rank() > 0;
         depends[id.index()] = is_batch || node.inputs.iter().any(|i| depends[i.index()]);
     }
     depends[id.index()]

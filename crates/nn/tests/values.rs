@@ -242,7 +242,17 @@ fn truncated_normal_numbers_end_at_two_deviations() {
 
 #[test]
 fn orthogonal_weights_keep_lengths() {
-    for shape in [vec![5, 17], vec![17, 5], vec![70, 70], vec![100, 33], vec![8, 2, 3, 2], vec![1, 1], vec![7, 7], vec![0, 3], vec![4]] {
+    for shape in [
+        vec![5, 17],
+        vec![17, 5],
+        vec![70, 70],
+        vec![100, 33],
+        vec![8, 2, 3, 2],
+        vec![1, 1],
+        vec![7, 7],
+        vec![0, 3],
+        vec![4],
+    ] {
         let ty = Type::new(F64, Shape::new(&shape).unwrap());
         let values = Init::Orthogonal(2.0).tensor(ty, "w", 3).to_vec::<f64>().unwrap();
         let (rows, columns) = (shape[0], values.len() / shape[0].max(1));
