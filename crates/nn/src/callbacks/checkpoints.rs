@@ -1,6 +1,6 @@
 //! Checkpoints while training goes on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bespoke_tensor::Tensor;
 
@@ -9,7 +9,7 @@ use crate::{Callback, Measured, TrainError, Training, resume::in_folder};
 
 /// Writes checkpoints into a folder: `step-<steps>.safetensors` after each epoch, or every so many steps, of which the last few
 /// are kept; and, if asked, `best.safetensors`. [`Training::resume`] goes on from them. Training that does not is an error where the
-/// folder has checkpoints of later steps.
+/// folder has checkpoints of later steps. What a process that was killed left unfinished there is removed at the start.
 ///
 /// ```
 /// use bespoke_nn::Checkpoints;
@@ -67,6 +67,7 @@ impl Callback for Checkpoints {
         let error = |reason: String| TrainError::File { path: self.folder.clone(), reason };
         std::fs::create_dir_all(&self.folder).map_err(|e| error(format!("cannot be made: {e}")))?;
         let made = training.position().step as u64;
+        remove_unfinished(&self.folder).map_err(|e| error(format!("cannot be cleared: {e}")))?;
         let last = in_folder(&self.folder)?.pop().filter(|(step, _)| *step > made);
         match last {
             Some((step, _)) if !training.position.resumed => Err(error(format!(
@@ -110,4 +111,16 @@ impl Callback for Checkpoints {
         self.best.iter_mut().for_each(|best| best.restore(state));
         Ok(())
     }
+}
+
+/// Removes what [`write_aside`](bespoke_tensor::write_aside) had no time to put in place.
+fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        if name.starts_with('.') && name.ends_with(".partial") {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }

@@ -70,7 +70,7 @@ fn kill(times: usize) {
     std::fs::create_dir(&folder).unwrap();
     let mut training = training();
     let mut draws = Draws::new(5, 0, times as u64);
-    let mut made = 0;
+    let (mut made, mut left) = (0, 2);
     for number in 0..times {
         let mut child = start("saves_as_fast_as_it_can", &folder);
         let begun = Instant::now();
@@ -85,14 +85,20 @@ fn kill(times: usize) {
         child.kill().unwrap();
         child.wait().unwrap();
         let all = checkpoints(&folder);
-        assert!((1..=3).contains(&all.len()), "{all:?}"); // the one to be removed may be left
         assert_eq!(training.resume(&folder).unwrap().as_ref(), all.last(), "kill {number}");
-        assert!(training.position().step > made);
-        made = training.position().step;
+        // Two are kept. What a kill between writing and removing leaves, the next save removes: only a process that saved
+        // once can leave one more than it found.
+        let saved = training.position().step - made;
+        let allowed = if saved > 1 { 3 } else { left + 1 };
+        assert!(saved > 0 && all.len() <= allowed, "kill {number}: {saved} saved, {left} before: {all:?}");
+        (made, left) = (training.position().step, all.len());
+        let aside = std::fs::read_dir(&folder).unwrap().count() - left;
+        assert!(aside <= 1, "kill {number}: {aside} files that were not finished");
     }
     // What goes on, goes on from there.
     training.callback(Checkpoints::new(&folder));
     training.fit(&rows(8), &rows(4), Epochs(1)).unwrap();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
 }
 
 #[test]
@@ -101,7 +107,7 @@ fn the_newest_checkpoint_is_whole_after_twenty_kills() {
 }
 
 #[test]
-#[ignore = "takes a minute"]
+#[ignore = "takes half a minute"]
 fn the_newest_checkpoint_is_whole_after_two_hundred_kills() {
     kill(200);
 }
@@ -155,7 +161,7 @@ impl Callback for Interrupt {
         if training.position().step == self.0 {
             let id = std::process::id().to_string();
             assert!(Command::new("kill").args(["-INT", &id]).status()?.success());
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(400));
         }
         Ok(())
     }
