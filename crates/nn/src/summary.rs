@@ -90,7 +90,7 @@ impl Summary {
         let flop = ir.ids().map(|id| node_flop(ir, id)).sum();
         let mut counted = vec![false; ir.len()];
         let mut rows = vec![];
-        for (name, node) in ir.inputs() {
+        for (name, node) in ir.inputs().filter(|input| Some(input.1) != inner.training) {
             rows.push([name.to_owned(), ir.ty(node).to_string(), String::new(), String::new()]);
         }
         for layer in &inner.layers {
