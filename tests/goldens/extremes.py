@@ -107,3 +107,17 @@ given("sure, bernoulli_cross_entropy", (LOSSES["bernoulli_cross_entropy"][0], No
 given("sure, categorical_cross_entropy", LOSSES["categorical_cross_entropy"], ROUGH, ROWS, fixed=("t",), jax_orders=0)
 given("sure, kl_divergence", LOSSES["kl_divergence"], ROWS, np.full((3, 3), 0.25), fixed=("t",), jax_orders=0)
 given("sure, entropy", LOSSES["entropy"], ROWS, None, fixed=("t",), jax_orders=0)
+# Of functions that have a value and derivatives there; those of x·σ(x) and its like are ∞·0.
+ENDS = np.array([np.inf, -np.inf])
+for name, by_torch, by_jax in [
+    ("relu", F.relu, jax.nn.relu),
+    ("relu6", F.relu6, jax.nn.relu6),
+    ("hard_tanh", F.hardtanh, jax.nn.hard_tanh),
+    ("elu", F.elu, jax.nn.elu),
+    ("selu", F.selu, jax.nn.selu),
+    ("log_sigmoid", F.logsigmoid, jax.nn.log_sigmoid),
+    ("sigmoid_slope", lambda x: torch.sigmoid(2.5 * x), lambda x: jax.nn.sigmoid(2.5 * x)),
+    ("leaky_relu", lambda x: F.leaky_relu(x, 1.5), lambda x: jax.nn.leaky_relu(x, 1.5)),
+    ("clamp", lambda x: x.clamp(-0.5, 0.4), lambda x: jax.numpy.clip(x, -0.5, 0.4)),
+]:
+    CASES.append(Case(f"infinite, {name}", by_torch, {"x": ENDS}, by_jax))
