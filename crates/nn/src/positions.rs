@@ -70,7 +70,7 @@ impl<'g> Value<'g> {
     #[track_caller]
     pub fn rotary(self, pairs: Pairs, base: f64) -> Value<'g> {
         let Some([length, width]) = self.sequence("rotary") else { return self.spoiled() };
-        if !width.is_multiple_of(2) || !(base > 0.0 && base.is_finite()) {
+        if !(width.is_multiple_of(2) && base > 0.0 && base.is_finite()) {
             let message = format!(
                 "rotary: expected an even width and a finite base above 0, got {} and {base}",
                 self.ty()
