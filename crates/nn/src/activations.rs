@@ -2,6 +2,7 @@
 
 use crate::{Init, Value};
 
+/// All but softmax and its kin work element by element, on floats of any shape, which stays.
 impl<'g> Value<'g> {
     /// max(x, 0), element by element; the derivative at 0 is 0.
     ///
@@ -26,7 +27,7 @@ impl<'g> Value<'g> {
         self.gt(0.0).select(self, self * slope)
     }
 
-    /// 1/(1 + e^(−βx)).
+    /// 1/(1 + e^(−βx)), the logistic function with slope β/4 at 0.
     #[track_caller]
     pub fn sigmoid_slope(self, beta: f64) -> Value<'g> {
         (self * beta).sigmoid()

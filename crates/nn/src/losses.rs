@@ -34,6 +34,14 @@ impl<'g> Value<'g> {
 
     /// Binary cross-entropy of logits and targets within [0, 1] of their shape, element by element:
     /// max(x, 0) − x·t + log(1 + e^(−|x|)), stable for any finite logits.
+    ///
+    /// ```
+    /// use bespoke_nn::{F32, Graph};
+    ///
+    /// let g = Graph::new();
+    /// let (logits, targets) = (g.input("logits", F32, [8, 5]), g.input("targets", F32, [8, 5]));
+    /// assert_eq!(logits.binary_cross_entropy(targets).ty().to_string(), "f32[8,5]");
+    /// ```
     #[track_caller]
     pub fn binary_cross_entropy(self, targets: Value<'g>) -> Value<'g> {
         if !self.is_like("binary_cross_entropy", targets) {
@@ -169,6 +177,14 @@ impl<'g> Value<'g> {
 
     /// Huber's loss of two of one shape, element by element: half the squared error up to `delta`, which is above 0, and from
     /// there on a straight line, δ·(|e| − δ/2) (Huber 1964).
+    ///
+    /// ```
+    /// use bespoke_nn::{F32, Graph};
+    ///
+    /// let g = Graph::new();
+    /// let (y, t) = (g.input("y", F32, [8]), g.input("t", F32, [8]));
+    /// assert_eq!(y.huber(t, 1.0).mean().ty().to_string(), "f32[]");
+    /// ```
     #[track_caller]
     pub fn huber(self, other: Value<'g>, delta: f64) -> Value<'g> {
         if !(delta > 0.0 && delta.is_finite()) {

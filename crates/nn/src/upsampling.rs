@@ -6,8 +6,9 @@ use crate::{PerAxis, Value};
 
 impl<'g> Value<'g> {
     /// `[N,C,spatial…]` of another spatial size, each element the one at ⌊i · old/new⌋ along each axis: PyTorch's `interpolate` with
-    /// mode `nearest`. The positions are found in integers; PyTorch multiplies i by old/new as f32, which for some large sizes
-    /// rounds down to the element before.
+    /// mode `nearest`. The positions are found in integers; PyTorch multiplies i by old/new as f32, which for
+    /// some sizes ends just below a whole number, and takes the element before: from 26 to 22, the 11th is element 13 here and 12
+    /// there.
     ///
     /// ```
     /// use bespoke_nn::{F32, Graph};

@@ -484,6 +484,15 @@ fn maxima_are_found_where_they_are() {
 }
 
 #[test]
+fn nearest_elements_are_found_in_integers() {
+    let g = Graph::new();
+    g.output("y", g.iota(F64, [1, 1, 26], 2).upsample_nearest(22));
+    let expected: Vec<f64> = (0..22).map(|i| f64::from(i * 26 / 22)).collect();
+    assert_eq!(evaluated(&g).to_vec::<f64>().unwrap(), expected);
+    assert_eq!(expected[11], 13.0);
+}
+
+#[test]
 fn whole_images_are_pooled() {
     let g = Graph::new();
     let x = g.iota(F64, [1, 1, 2, 3], 3);
