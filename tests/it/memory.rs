@@ -2,10 +2,11 @@
 
 use bespoke::{
     compiler::Artifact,
-    graph::{Graph, NodeId, Values, eval, op, verify},
+    graph::{Graph, NodeId, Values, Windows, eval, op, verify},
     optimize::{Policy, optimize, rematerialise},
     prelude::{Adam, Config, DType, Executable, Trainer, Type, compile},
 };
+use bespoke_loops::Combine;
 use bespoke_testkit::{compare_values, random_graph, random_inputs, reference};
 
 use crate::columns;
@@ -113,7 +114,7 @@ fn the_policy_is_part_of_the_configuration() {
         .unwrap();
         let values = columns::run(&mut program, &graph, &sources).unwrap();
         compare_values(&values, &expected).unwrap();
-        assert!(text.contains("nodes computed again") || policy != Policy::Budget(9 * 4 * 32 * 16), "{text}");
+        assert!(text.contains("nodes computed again"), "{policy:?}: {text}");
     }
 }
 
@@ -156,4 +157,41 @@ fn updates_do_not_hold_up_the_memory_of_gradients() {
     let (less, values) = run(&again);
     assert!(less.arena_bytes() < 13 * bytes, "{report}: {}", less.arena_bytes());
     columns::same_bits(&values, &expected).unwrap();
+}
+
+/// What the estimate holds for stored is what lowering stores: values of windows, of lines and of order too.
+#[test]
+fn estimates_are_near_the_arena() {
+    let square = Type::new(DType::F32, [64, 64]);
+    let mut windows = Windows::new(&[3, 3], &[1, 1]);
+    windows.padding = vec![(1, 1); 2];
+    let largest = op::WindowReduce { combine: Combine::Max, windows };
+    let sums = op::Cumulative { combine: Combine::Sum, axis: 0, reverse: false };
+    let order = op::ArgSort { axis: 0, descending: false };
+    let cases: [(&str, &dyn Fn(&mut Graph, NodeId) -> NodeId); 3] = [
+        ("windows", &|g, x| g.must(largest.clone(), &[x])),
+        ("lines", &|g, x| g.must(sums.clone(), &[x])),
+        ("order", &|g, x| {
+            let order = g.must(order.clone(), &[x]);
+            g.must(op::Gather { axis: 0, batch: 0 }, &[x, order])
+        }),
+    ];
+    for (name, apply) in cases {
+        let mut g = Graph::new();
+        let x = g.input("x", if name == "order" { Type::new(DType::F32, [4096]) } else { square }).unwrap();
+        // Each but the last has one user, which does not read it again and again.
+        let mut h = x;
+        for _ in 0..6 {
+            let y = apply(&mut g, h);
+            h = g.unary(op::Unary::Neg, y);
+        }
+        let squares = g.times(h, h);
+        let loss = g.sum_all(squares);
+        let gradient = bespoke::autodiff::grad(&mut g, loss, &[x]).unwrap()[0];
+        g.set_output("d", gradient).unwrap();
+        let (_, report) = rematerialise(&g, Policy::KeepAll);
+        let arena = run(&g).0.arena_bytes() as f64;
+        let ratio = report.bytes[0] as f64 / arena;
+        assert!((0.6..1.4).contains(&ratio), "{name}: {} estimated, {arena} in the arena", report.bytes[0]);
+    }
 }
