@@ -1,5 +1,6 @@
 //! What each part of a variational autoencoder's loss does to its codes (L36): the bundled digits as codes of two numbers, coloured by
-//! class, after training on the reconstruction alone, the divergence alone, and both; then images of codes all over the plane.
+//! class, after training on the reconstruction alone, the divergence alone, and both; then images of codes all over the plane; then
+//! held-out digits with what each makes of them.
 //!
 //! `cargo run --release --example latent_space [folder]`
 
@@ -20,6 +21,9 @@ const BATCH: usize = 128;
 /// Pixels along a side of a picture of codes.
 const SIDE: usize = 420;
 
+/// Digits that are shown with their reconstructions.
+const SHOWN: usize = 16;
+
 type Parameters = Vec<(String, Tensor)>;
 
 fn main() -> Result<(), Error> {
@@ -32,6 +36,7 @@ fn main() -> Result<(), Error> {
         ("both", Objective::Both, 16),
     ];
     let (mut spaces, mut drawn) = (vec![], vec![]);
+    let mut rows = images.view::<f32>()?[..SHOWN * PIXELS].to_vec();
     for (name, objective, epochs) in objectives {
         let parameters = train(objective, &digits, epochs)?;
         let (codes, [reconstruction, divergence]) = codes(&parameters, &images)?;
@@ -41,13 +46,16 @@ fn main() -> Result<(), Error> {
             window.reach
         );
         spaces.push(scatter(&codes, labels.view::<i32>()?, &window));
+        rows.extend(reconstructions(&parameters, &images)?);
         if objective != Objective::Divergence {
             drawn.push(manifold(&parameters)?);
         }
     }
     pictures::save(&pictures::beside(&spaces), "latent_space.png")?;
     // Codes of the same plane for both: what is drawn from there.
-    Ok(pictures::save(&pictures::beside(&drawn), "latent_samples.png")?)
+    pictures::save(&pictures::beside(&drawn), "latent_samples.png")?;
+    // Digits, then a row for each objective.
+    Ok(pictures::save(&pictures::grid(&rows, 28, SHOWN, 2, pictures::grey), "latent_reconstructions.png")?)
 }
 
 /// The parameters after so many epochs.
@@ -82,6 +90,20 @@ fn codes(parameters: &Parameters, images: &Tensor) -> Result<(Vec<f32>, [f64; 2]
     let outputs = query.run(&[("image", images)])?;
     let output = |name: &str| outputs.get(name).expect("named above");
     Ok((output("code").to_vec()?, ["r", "d"].map(|name| output(name).get(0).to_f64())))
+}
+
+/// What the first digits are after coding, by the means of their codes.
+fn reconstructions(parameters: &Parameters, images: &Tensor) -> Result<Vec<f32>, Error> {
+    let g = Graph::new();
+    let image = g.input("image", F32, images.shape());
+    g.output("image", MODEL.decode(MODEL.encode(image).mean, PIXELS).sigmoid());
+    let mut query = g.compile()?;
+    for (name, value) in parameters {
+        query.executable().set_state(name, value)?;
+    }
+    let outputs = query.run(&[("image", images)])?;
+    let all = outputs.get("image").expect("named above").view::<f32>()?;
+    Ok(all[..SHOWN * PIXELS].to_vec())
 }
 
 /// The square of the plane that is drawn.
