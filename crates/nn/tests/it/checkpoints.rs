@@ -5,7 +5,7 @@ use std::path::Path;
 use bespoke_data::{DataError, Draws, Field, Transform};
 use bespoke_nn::{
     Adam, Callback, Checkpoints, CsvLog, EarlyStopping, Epochs, F32, Graph, History, Norm, Objective,
-    ReduceOnPlateau, Schedule, TrainError, Trainer, Training, Update,
+    ReduceOnPlateau, Schedule, Steps, TrainError, Trainer, Training, Update,
 };
 use bespoke_tensor::{Scalar, Tensor};
 
@@ -118,6 +118,34 @@ fn the_end_of_an_epoch_that_was_not_seen_to_is_seen_to() {
     let rest = run(&mut second);
     assert_eq!((rest.train, rest.held_out), (history.train[1..].to_vec(), history.held_out[1..].to_vec()));
     assert_eq!((second.states(), second.position()), (whole.states(), whole.position()));
+}
+
+/// Fails at a step.
+struct Fails(usize);
+
+impl Callback for Fails {
+    fn name(&self) -> &str {
+        "fails"
+    }
+
+    fn after_step(&mut self, training: &mut Training, _: f64) -> Result<(), TrainError> {
+        match training.position().step == self.0 {
+            true => Err(TrainError::Data("fails".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_of_a_step_that_failed_is_not_written_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("step3.safetensors");
+    let mut training = training(None, true);
+    training.callback(Copy(path.clone(), 3));
+    training.callback(Fails(3));
+    training.fit(&rows(22), &rows(9), Epochs(1)).unwrap_err();
+    training.fit(&rows(22), &rows(9), Steps(2)).unwrap();
+    assert!(!path.exists());
 }
 
 #[test]

@@ -167,6 +167,25 @@ impl Callback for Interrupt {
     }
 }
 
+#[test]
+#[ignore = "is started again by another, and interrupts itself twice"]
+fn is_interrupted_twice() {
+    if folder().is_none() {
+        return;
+    }
+    let mut training = training();
+    // Both within one step: the second is not waited for.
+    training.callback(Interrupt(2));
+    training.callback(Interrupt(2));
+    training.fit(&rows(18), &rows(6), Epochs(6)).unwrap();
+}
+
+#[test]
+fn a_second_interrupt_ends_the_process_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(start("is_interrupted_twice", directory.path()).wait().unwrap().code(), Some(130));
+}
+
 fn watched(folder: &Path) -> Training {
     let mut training = training();
     // The best is not the last: a rate that is too high sees to it.

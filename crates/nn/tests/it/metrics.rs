@@ -197,6 +197,22 @@ fn a_metric_of_ones_own_is_a_graph() {
     near(measured(&x, &y, |x, _| Metric::mean("mean", x.gt(2.0).convert(F32))), 0.4, 0.0);
 }
 
+#[test]
+fn terms_are_weighed_in_the_loss_and_reported_as_they_are() {
+    let g = Graph::new();
+    let x = g.input("x", F32, [2]);
+    let w = g.parameter("w", F32, [], Init::Constant(3.0));
+    let objective = Objective::new((x * w).mean()).term("square", w * w, 0.5).term("negative", -w, 2.0);
+    let mut training = Trainer::new(objective, Sgd::new(0.25)).compile().unwrap();
+    let data = TensorDataset::new("data", [("x", Tensor::full([4], 1.0f32))]).unwrap();
+    let measured = training.evaluate(&data).unwrap();
+    assert_eq!(measured.loss, 3.0 + 4.5 - 6.0);
+    assert_eq!(measured.metrics, [("square".to_owned(), 9.0), ("negative".to_owned(), -3.0)]);
+    // The slope is 1 + w − 2.
+    training.step(&[("x", &Tensor::full([2], 1.0f32))]).unwrap();
+    assert_eq!(training.parameters()[0].1.get(0).to_f64(), 2.5);
+}
+
 /// In f32 the small ones would be lost beside the sum.
 #[test]
 fn sums_over_rows_are_exact() {
