@@ -11,7 +11,8 @@ use crate::{TrainError, Training};
 pub struct RateTest {
     /// The rate of each step and the loss before it.
     pub losses: Vec<(f64, f64)>,
-    /// The rate at which the smoothed loss falls most steeply per factor of the rate; none if it nowhere falls.
+    /// The rate at which the loss falls most steeply per factor of the rate, from its mean over a tenth of the steps before to that
+    /// over as many after, so that batches which differ do not decide; none if it nowhere falls.
     pub suggestion: Option<f64>,
 }
 
@@ -66,14 +67,7 @@ impl Training {
         )?;
         let losses: Vec<(f64, f64)> =
             losses.into_iter().enumerate().map(|(i, loss)| (rate(i), loss)).collect();
-        let mut smooth: Vec<f64> = vec![];
-        for (_, loss) in &losses {
-            let before = smooth.last().copied().unwrap_or(*loss);
-            smooth.push(0.8 * before + 0.2 * loss);
-        }
-        let falls = (1..smooth.len()).map(|i| (smooth[i] - smooth[i - 1], i));
-        let steepest = falls.filter(|f| f.0 < 0.0).min_by(|a, b| a.0.total_cmp(&b.0));
-        let suggestion = steepest.map(|(_, i)| losses[i].0);
+        let suggestion = steepest(&losses);
         Ok(RateTest { losses, suggestion })
     }
 
@@ -120,4 +114,13 @@ impl Training {
         self.restore(&states)?;
         result.map(|()| losses)
     }
+}
+
+/// The rate where losses fall most steeply.
+fn steepest(losses: &[(f64, f64)]) -> Option<f64> {
+    let reach = (losses.len() / 10).max(1);
+    let mean = |part: &[(f64, f64)]| part.iter().map(|l| l.1).sum::<f64>() / part.len() as f64;
+    let places = reach..(losses.len() + 1).saturating_sub(reach);
+    let falls = places.map(|i| (mean(&losses[i..i + reach]) - mean(&losses[i - reach..i]), losses[i].0));
+    falls.filter(|f| f.0 < 0.0).min_by(|a, b| a.0.total_cmp(&b.0)).map(|f| f.1)
 }
