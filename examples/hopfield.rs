@@ -17,8 +17,8 @@ fn is_set(picture: usize, x: usize, y: usize) -> bool {
     match picture {
         0 => (4.5..9.0).contains(&u.hypot(v)),
         1 => u.abs() < 3.0 || v.abs() < 3.0,
-        2 => (x + y) / 5 % 2 == 0,
-        3 => (x / 5 + y / 5) % 2 == 0,
+        2 => ((x + y) / 5).is_multiple_of(2),
+        3 => (x / 5 + y / 5).is_multiple_of(2),
         4 => u.abs() < (v + 10.0) / 2.0,
         _ => x < SIDE / 2,
     }
