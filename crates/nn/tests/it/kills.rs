@@ -9,7 +9,8 @@ use std::{
 
 use bespoke_data::Draws;
 use bespoke_nn::{
-    Adam, Callback, Checkpoints, EarlyStopping, Epochs, F32, Graph, Objective, TrainError, Trainer, Training,
+    Adam, Callback, Checkpoints, EarlyStopping, Epochs, F32, Graph, Objective, Steps, TrainError, Trainer,
+    Training,
 };
 
 use crate::common::rows;
@@ -95,10 +96,15 @@ fn kill(times: usize) {
         let aside = std::fs::read_dir(&folder).unwrap().count() - left;
         assert!(aside <= 1, "kill {number}: {aside} files that were not finished");
     }
-    // What goes on, goes on from there.
+    // What goes on ends bitwise where a run without a stop ends.
+    let until = Steps(made + 20);
     training.callback(Checkpoints::new(&folder));
-    training.fit(&rows(8), &rows(4), Epochs(1)).unwrap();
+    training.fit(&rows(4000), &rows(4), until).unwrap();
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
+    let mut whole = self::training();
+    whole.fit(&rows(4000), &rows(4), until).unwrap();
+    assert_eq!(training.position().step, whole.position().step);
+    assert!(training.states() == whole.states(), "after {made} steps in {times} runs");
 }
 
 #[test]
