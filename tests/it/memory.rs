@@ -168,7 +168,8 @@ fn estimates_are_near_the_arena() {
     let largest = op::WindowReduce { combine: Combine::Max, windows };
     let sums = op::Cumulative { combine: Combine::Sum, axis: 0, reverse: false };
     let order = op::ArgSort { axis: 0, descending: false };
-    let cases: [(&str, &dyn Fn(&mut Graph, NodeId) -> NodeId); 3] = [
+    type Apply<'a> = &'a dyn Fn(&mut Graph, NodeId) -> NodeId;
+    let cases: [(&str, Apply<'_>); 3] = [
         ("windows", &|g, x| g.must(largest.clone(), &[x])),
         ("lines", &|g, x| g.must(sums.clone(), &[x])),
         ("order", &|g, x| {

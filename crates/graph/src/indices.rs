@@ -44,7 +44,7 @@ struct Source {
 /// let mut g = Graph::new();
 /// let table = g.input("table", "f32[50,8]".parse::<Type>()?)?;
 /// let words = g.input("words", "i32[4]".parse::<Type>()?)?;
-/// let rows = g.add(op::Gather { axis: 0, batch: 0 }.into(), &[table, words])?;
+/// let rows = g.add(op::Gather { axis: 0, batch: 0 }, &[table, words])?;
 /// g.set_output("rows", rows)?;
 /// let found = index_inputs(&g);
 /// assert_eq!((found.len(), found[0].input.as_str(), found[0].extent), (1, "words", 50));
@@ -53,7 +53,8 @@ struct Source {
 pub fn index_inputs(graph: &Graph) -> Vec<IndexInput> {
     let graph = &*inline_customs(graph);
     let mut found = vec![];
-    for Source { id, extent, part, .. } in sources(graph) {
+    let live = graph.live();
+    for Source { id, extent, part, .. } in sources(graph, &|id| live[id.index()]) {
         if let Op::Input(input) = &graph.node(id).op {
             let index = IndexInput { input: input.name.clone(), extent, part };
             if !found.contains(&index) {
@@ -64,7 +65,7 @@ pub fn index_inputs(graph: &Graph) -> Vec<IndexInput> {
     found
 }
 
-/// Refuses constant indices that point at no position.
+/// Refuses constant indices that point at no position, whether what they pick is used or not.
 ///
 /// # Errors
 /// [`GraphError`] of the operator that takes them, with the value and what was expected.
@@ -74,7 +75,7 @@ pub fn check_constant_indices(graph: &Graph) -> Result<(), GraphError> {
 }
 
 fn check_constants(graph: &Graph) -> Result<(), GraphError> {
-    for Source { id, extent, part, user } in sources(graph) {
+    for Source { id, extent, part, user } in sources(graph, &|_| true) {
         let outside = match &graph.node(id).op {
             Op::Constant(constant) => first_outside(&constant.value, extent, part.as_ref()).map(|o| o.1),
             Op::Iota(iota) if iota.ty.elements() > 0 => {
@@ -94,8 +95,7 @@ fn check_constants(graph: &Graph) -> Result<(), GraphError> {
             });
         }
     }
-    let live = graph.live();
-    let bodies = graph.ids().filter(|id| live[id.index()]).filter_map(|id| match &graph.node(id).op {
+    let bodies = graph.ids().filter_map(|id| match &graph.node(id).op {
         Op::Scan(scan) if scan.result == 0 => Some(&scan.body),
         _ => None,
     });
@@ -127,12 +127,11 @@ fn first_outside(value: &Tensor, extent: usize, part: Option<&Slice>) -> Option<
     values.find_map(|(position, v)| outside(v).filter(|_| in_part(position)).map(|v| (position, v)))
 }
 
-/// All inputs, constants and counts that reach index operands just as they are.
-fn sources(graph: &Graph) -> Vec<Source> {
-    let live = graph.live();
+/// All inputs, constants and counts that reach index operands of these nodes just as they are.
+fn sources(graph: &Graph, users: &dyn Fn(NodeId) -> bool) -> Vec<Source> {
     let mut found: Vec<Source> = vec![];
     let mut stack = vec![];
-    for user in graph.ids().filter(|id| live[id.index()]) {
+    for user in graph.ids().filter(|&id| users(id)) {
         let node = graph.node(user);
         match &node.op {
             Op::Gather(_) | Op::ScatterAdd(_) => {
@@ -149,7 +148,7 @@ fn sources(graph: &Graph) -> Vec<Source> {
             Op::Scan(scan) => {
                 // Carried values change from step to step; the others are inputs of the body as they are.
                 let inputs: Vec<NodeId> = scan.body.inputs().map(|i| i.1).collect();
-                for Source { id, extent, part, .. } in sources(&scan.body) {
+                for Source { id, extent, part, .. } in sources(&scan.body, &|_| true) {
                     let operand = inputs.iter().position(|&input| input == id);
                     if let (Some(operand), None) = (operand.filter(|&o| o >= scan.carried), part) {
                         stack.push(Source { id: node.inputs[operand], extent, part: None, user });

@@ -15,7 +15,8 @@ pub fn is_finite(value: &Tensor) -> bool {
 }
 
 /// The error for a step whose loss, or a state after which, is not finite. With the states of before, the graph is evaluated
-/// again, and the error names the first operator that made NaN of what is not, or if there is none, an infinity of what is finite.
+/// again, and the error names the first operator that made a NaN or an infinity of what is finite: the one that a NaN comes from if
+/// there is any.
 pub fn explain(
     graph: &Ir,
     before: Option<&[(String, Tensor)]>,
@@ -43,6 +44,12 @@ pub fn explain(
         graph.ids().find(makes)
     };
     let Some(id) = first(f64::is_nan).or_else(|| first(f64::is_infinite)) else { return not_finite };
+    // ∞ · 0 and ∞ − ∞ are NaN: what is wrong began where the infinity did, unless it is meant.
+    let mut origin = id;
+    while let Some(&operand) = graph.node(origin).inputs.iter().find(|i| has(**i, f64::is_infinite)) {
+        origin = operand;
+    }
+    let id = if matches!(graph.node(origin).op, Op::Constant(_)) { id } else { origin };
     let node = graph.node(id);
     let what = match &node.op {
         Op::Input(input) => format!("input `{}`", input.name),

@@ -97,11 +97,11 @@ impl Feed {
     }
 }
 
-/// The number of the field that each input takes.
+/// The number of the field that each input takes: that of its name, else the first in order that no other has taken.
 fn matching(inputs: &[(String, Type)], data: &str, fields: &[Field]) -> Result<Vec<usize>, TrainError> {
     let position = |name: &str| fields.iter().position(|f| f.name == name);
-    let by_name: Option<Vec<usize>> = inputs.iter().map(|(name, _)| position(name)).collect();
-    if by_name.is_none() && fields.len() < inputs.len() {
+    let by_name: Vec<Option<usize>> = inputs.iter().map(|(name, _)| position(name)).collect();
+    if fields.len() < inputs.len() {
         let names = |names: Vec<&str>| names.join("`, `");
         return Err(TrainError::Data(format!(
             "the model has the inputs `{}`; the fields of {data} are `{}`",
@@ -109,7 +109,9 @@ fn matching(inputs: &[(String, Type)], data: &str, fields: &[Field]) -> Result<V
             names(fields.iter().map(|f| f.name.as_str()).collect())
         )));
     }
-    Ok(by_name.unwrap_or_else(|| (0..inputs.len()).collect()))
+    let mut others = (0..fields.len()).filter(|at| !by_name.contains(&Some(*at)));
+    let taken = by_name.iter().map(|at| at.or_else(|| others.next()).expect("there are as many fields"));
+    Ok(taken.collect())
 }
 
 /// Can values of the field be an input of this type?

@@ -80,13 +80,33 @@ impl Training {
         same_batch: bool,
     ) -> Result<Vec<f64>, TrainError> {
         let (states, position) = (self.states(), self.position);
-        let batch = self.family.whole().rows();
-        let mut feed = self.family.whole().feed(data.name(), data.fields())?;
-        let loader = Loader::new(data, batch).drop_last().shuffle(self.seed);
+        let batch = self.family.rows();
+        let transform = self.transform.take();
+        let mut loader = Loader::new(data, batch).drop_last().shuffle(self.seed);
+        if let Some(transform) = &transform {
+            loader = loader.augment(&**transform);
+        }
+        let result = self.probed(&loader, data.name(), steps, before, same_batch);
+        drop(loader);
+        self.transform = transform;
+        self.position = position;
+        self.restore(&states)?;
+        result
+    }
+
+    fn probed(
+        &mut self,
+        loader: &Loader<'_>,
+        name: &str,
+        steps: usize,
+        before: &mut BeforeStep<'_>,
+        same_batch: bool,
+    ) -> Result<Vec<f64>, TrainError> {
+        let batch = self.family.rows();
+        let mut feed = self.family.whole().feed(name, &loader.fields()?)?;
         if loader.batches() == 0 {
             return Err(TrainError::Data(format!(
-                "{}: there are not enough rows to fill a batch of {batch}",
-                data.name()
+                "{name}: there are not enough rows to fill a batch of {batch}"
             )));
         }
         let mut losses = vec![];
@@ -110,8 +130,6 @@ impl Training {
             });
             epoch += 1;
         }
-        self.position = position;
-        self.restore(&states)?;
         result.map(|()| losses)
     }
 }

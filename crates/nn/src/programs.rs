@@ -58,6 +58,11 @@ impl Family {
         &mut self.members[0]
     }
 
+    /// The number of rows of whole batches.
+    pub fn rows(&self) -> usize {
+        self.members[0].rows()
+    }
+
     /// Is there a program for any number of rows?
     pub fn grows(&self) -> bool {
         self.grows

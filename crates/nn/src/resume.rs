@@ -61,7 +61,8 @@ impl Training {
 
     /// Loads what [`Training::save_checkpoint`] wrote, or the newest such file `step-….safetensors` of a folder, as
     /// [`Checkpoints`](crate::Checkpoints) leaves them. The next call of [`Training::fit`] with the same data and length goes on
-    /// from there, and ends bitwise where it would have ended without a stop. Nothing changes if the file does not fit.
+    /// from there, and ends bitwise where it would have ended without a stop. Nothing changes if the file does not fit: it is of a run
+    /// with the same seed and batch.
     ///
     /// Gives the file; none if the folder has none. A damaged file is passed over for an older one.
     ///
@@ -87,18 +88,37 @@ impl Training {
         let damaged =
             |what: &str| TrainError::File { path: path.to_owned(), reason: format!("{what} is missing") };
         let position = find(POSITION).ok_or_else(|| damaged("how far training had come"))?;
-        let numbers: Vec<usize> = position.to_vec::<i64>()?.iter().map(|&n| n.max(0) as usize).collect();
-        let [epoch, batch, step, first, begin, seed] = numbers[..] else {
+        let numbers = position.to_vec::<i64>()?;
+        let [epoch, batch, step, first, begin, seed, rows] = numbers[..] else {
             return Err(damaged("a part of how far training had come"));
         };
+        let [epoch, batch, step, first, begin] =
+            [epoch, batch, step, first, begin].map(|n| n.max(0) as usize);
+        let differs = |what: &str, theirs: u64, own: u64| TrainError::File {
+            path: path.to_owned(),
+            reason: format!("is of a run with {what} {theirs}; this one has {own}"),
+        };
+        if seed as u64 != self.seed {
+            return Err(differs("the seed", seed as u64, self.seed));
+        }
+        let own = self.family.rows();
+        if rows as usize != own {
+            return Err(differs("batches of", rows as u64, own as u64));
+        }
         let sums = Sums::from_tensors(&below(&all, SUMS))?;
         let prefixes = prefixes(&self.callbacks);
-        for (callback, prefix) in self.callbacks.iter_mut().zip(prefixes) {
-            callback.restore(&below(&all, &prefix))?;
+        let remembered: Vec<_> = self.callbacks.iter().map(|callback| callback.state()).collect();
+        let mut restored = self.callbacks.iter_mut().zip(prefixes);
+        if let Err(error) =
+            restored.try_for_each(|(callback, prefix)| callback.restore(&below(&all, &prefix)))
+        {
+            for (callback, state) in self.callbacks.iter_mut().zip(remembered) {
+                callback.restore(&state)?;
+            }
+            return Err(error);
         }
         self.restore(&states)?;
         self.sums = sums;
-        self.seed = seed as u64;
         self.position = Position { epoch, batch, step, began: (first, begin), resumed: true };
         Ok(())
     }
@@ -126,7 +146,8 @@ impl Training {
 
     fn write_checkpoint(&self, path: &Path, callbacks: &[Box<dyn Callback>]) -> Result<(), TrainError> {
         let Position { epoch, batch, step, began: (first, begin), .. } = self.position;
-        let numbers = [epoch, batch, step, first, begin, self.seed as usize].map(|n| n as i64);
+        let rows = self.family.rows();
+        let numbers = [epoch, batch, step, first, begin, self.seed as usize, rows].map(|n| n as i64);
         let mut tensors = self.states();
         tensors.push((POSITION.to_owned(), Tensor::from_slice([numbers.len()], &numbers)?));
         tensors.extend(self.sums.tensors().into_iter().map(|(n, v)| (format!("{SUMS}{n}"), v)));

@@ -233,13 +233,10 @@ impl Trainer {
         let model = objective.graph.finish()?;
         let used = |name: &str| steps.iter().chain([&query]).any(|g| g.inputs().any(|i| i.0 == name));
         let inputs = model.inputs().filter(|i| used(i.0));
+        let indices = steps.iter().chain([&query]).flat_map(ir::index_inputs);
         Ok(Programs {
             inputs: inputs.map(|(name, id)| (name.to_owned(), model.ty(id))).collect(),
-            extents: ir::index_inputs(&model)
-                .into_iter()
-                .filter(|i| i.part.is_none())
-                .map(|i| (i.input, i.extent))
-                .collect(),
+            extents: indices.filter(|i| i.part.is_none()).map(|i| (i.input, i.extent)).collect(),
             steps: steps.iter().map(bind).collect::<Result<_, _>>()?,
             query: bind(&query)?,
             graphs: steps,

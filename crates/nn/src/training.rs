@@ -30,7 +30,7 @@ pub struct Steps(
     pub usize,
 );
 
-/// When training ends: at the first of both.
+/// When training ends: see [`Epochs`] and [`Steps`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Until {
     epochs: usize,
@@ -177,6 +177,51 @@ impl Training {
         self.store.get(&self.rates[0]).map_or(f64::NAN, |rate| rate.get(0).to_f64())
     }
 
+    /// Multiplies the learning rate, of each player its own, from now on. It is no lower than `lowest`, unless it was.
+    ///
+    /// # Errors
+    /// Never, for the optimisers of this crate.
+    pub fn scale_learning_rate(&mut self, factor: f64, lowest: f64) -> Result<(), TrainError> {
+        for name in &self.rates {
+            let rate = self.store.get(name).map_or(f64::NAN, |rate| rate.get(0).to_f64());
+            self.store.set(name, &optimizer::rate_value((rate * factor).max(lowest.min(rate))))?;
+        }
+        Ok(())
+    }
+
+    /// Calls `f` with the moving averages of the parameters in their place, which [`Update::average`](crate::Update::average) keeps:
+    /// to evaluate with them, or to save them.
+    ///
+    /// ```
+    /// # use bespoke_data::TensorDataset;
+    /// # use bespoke_nn::{F32, Graph, Sgd, Trainer, Update};
+    /// # use bespoke_tensor::Tensor;
+    /// let g = Graph::new();
+    /// let loss = g.input("x", F32, [4, 2]).dense(1).pow(2.0).mean();
+    /// let mut training = Trainer::new(loss, Update::new(Sgd::new(0.1)).average(0.9)).compile()?;
+    /// # let data = TensorDataset::new("ones", [("x", Tensor::full([8, 2], 1.0f32))])?;
+    /// let figures = training.with_averages(|training| training.evaluate(&data))??;
+    /// // training.with_averages(|training| training.save("averages.safetensors"))??;
+    /// # assert!(figures.loss.is_finite());
+    /// # Ok::<(), bespoke_nn::TrainError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] if there are none.
+    pub fn with_averages<T>(&mut self, f: impl FnOnce(&mut Training) -> T) -> Result<T, TrainError> {
+        let averages = crate::averages(self.states());
+        if averages.is_empty() {
+            let message = "averages: there are none of the parameters; Update::average keeps them";
+            return Err(TrainError::Data(message.to_owned()));
+        }
+        let own = averages.iter().filter_map(|(name, _)| Some((name.clone(), self.state(name)?)));
+        let own: Vec<(String, Tensor)> = own.collect();
+        self.restore(&averages)?;
+        let result = f(self);
+        self.restore(&own)?;
+        Ok(result)
+    }
+
     /// Sets the learning rate from now on, of all players; nothing is compiled anew.
     ///
     /// # Errors
@@ -224,7 +269,7 @@ impl Training {
     ) -> Result<History, TrainError> {
         let mut callbacks = std::mem::take(&mut self.callbacks);
         let transform = self.transform.take();
-        let mut loader = Loader::new(train, self.family.whole().rows()).shuffle(self.seed);
+        let mut loader = Loader::new(train, self.family.rows()).shuffle(self.seed);
         if !self.family.grows() {
             loader = loader.drop_last();
         }
@@ -234,6 +279,8 @@ impl Training {
         let result = self.run(&loader, train, held_out, until.into(), &mut callbacks);
         drop(loader);
         self.transform = transform;
+        // Behind these are those that were added meanwhile.
+        callbacks.append(&mut self.callbacks);
         self.callbacks = callbacks;
         result
     }
@@ -246,7 +293,7 @@ impl Training {
         until: Until,
         callbacks: &mut [Box<dyn Callback>],
     ) -> Result<History, TrainError> {
-        let batch = self.family.whole().rows();
+        let batch = self.family.rows();
         let feed = self.family.whole().feed(train.name(), &loader.fields()?)?;
         self.family.whole().feed(held_out.name(), held_out.fields())?;
         if held_out.is_empty() {
@@ -265,7 +312,10 @@ impl Training {
         let (first, begin) = self.position.began;
         let last_step = begin.saturating_add(until.steps);
         let per_epoch = loader.batches();
-        let epochs = until.epochs.min(until.steps.div_ceil(per_epoch));
+        // The first epoch may have begun before this call.
+        let batches =
+            until.steps.saturating_add(self.position.batch.saturating_sub(self.position.step - begin));
+        let epochs = until.epochs.min(batches.div_ceil(per_epoch));
         let progress =
             Progress::new(epochs, until.steps.min(epochs.saturating_mul(per_epoch)), per_epoch, batch);
         progress.skip(self.position.step - begin);
@@ -374,7 +424,7 @@ impl Training {
     /// # Errors
     /// [`TrainError::Data`] if the data do not fit the model.
     pub fn evaluate(&mut self, data: &dyn Dataset) -> Result<Measured, TrainError> {
-        let (batch, grows) = (self.family.whole().rows(), self.family.grows());
+        let (batch, grows) = (self.family.rows(), self.family.grows());
         let mut feed = self.family.whole().feed(data.name(), data.fields())?;
         if data.is_empty() {
             return Err(TrainError::Data(format!("{}: there are no rows", data.name())));

@@ -113,6 +113,10 @@ fn mistakes_are_errors_at_this_file() {
     let cases: &[Mistake] = &[
         (|g| _ = g.input("a", F32, [usize::MAX, 2]), "input: the shape"),
         (|g| _ = g.input("a", F32, [1; 9]), "input: a shape of rank 9"),
+        (
+            |g| _ = g.input("a", F32, [2, 2]).lookup(pair(g)),
+            "gather(f32[2,2], i32[2]): index 2 is out of range, expected 0 to 1",
+        ),
         (|g| _ = g.input("a", I32, [3]) * 0.5, "0.5 is not a value of i32, which i32[3] holds"),
         (|g| _ = 300 - g.input("a", U8, [3]), "300 is not a value of u8"),
         (|g| _ = g.input("a", I32, [3]).mean(), "mean: expected floats, got i32[3]"),

@@ -58,8 +58,7 @@ impl Callback for ReduceOnPlateau {
     ) -> Result<(), TrainError> {
         if !self.watch.improved("reduce on plateau", held_out)? && self.watch.since >= self.patience {
             self.watch.since = 0;
-            let rate = training.learning_rate();
-            training.set_learning_rate((rate * self.factor).max(self.lowest.min(rate)))?;
+            training.scale_learning_rate(self.factor, self.lowest)?;
         }
         Ok(())
     }

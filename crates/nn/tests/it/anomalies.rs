@@ -126,3 +126,27 @@ fn what_the_last_step_of_an_epoch_spoils_does_not_last() {
     assert!(matches!(error, TrainError::NotFinite { epoch: 1, step: 1, .. }), "{error}");
     assert_eq!(training.parameters()[0].1.get(0).to_f64(), 0.0);
 }
+
+#[test]
+fn an_infinity_that_becomes_nan_is_named_where_it_began() {
+    let g = Graph::new();
+    let x = g.input("x", F32, [2]);
+    let w = g.parameter("w", F32, [], Init::Constant(1.0));
+    let line = line!() + 1;
+    let y = (x * w).log();
+    let z = y * 0.0; // −∞ · 0
+    let mut training = Trainer::new(z.mean(), Sgd::new(1e-3)).detect_anomalies().compile().unwrap();
+    let error = error(&mut training, &[1.0, 2.0, 1.0, 0.0, 1.0, 2.0]);
+    expect_anomaly(&error, "log", line, 1..=3);
+
+    // An infinity that is meant is none: a row of masks alone has no softmax.
+    let g = Graph::new();
+    let x = g.input("x", F32, [2]);
+    let w = g.parameter("w", F32, [], Init::Constant(1.0));
+    let masked = (x * w).gt(1.0).select(x * w, f64::NEG_INFINITY);
+    let line = line!() + 1;
+    let y = masked - masked.max();
+    let mut training = Trainer::new(y.exp().mean(), Sgd::new(1e-3)).detect_anomalies().compile().unwrap();
+    let error = self::error(&mut training, &[2.0, 2.0, 0.0, 0.0, 2.0, 2.0]);
+    expect_anomaly(&error, "sub", line, 1..=3);
+}

@@ -261,3 +261,27 @@ fn where_nothing_can_be_written_training_says_so() {
         assert!(matches!(&error, TrainError::File { path: named, .. } if named == path), "{error}");
     }
 }
+
+#[test]
+fn a_run_of_another_seed_or_batch_is_not_gone_on_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("run.safetensors");
+    let of = |seed: u64, batch: usize| {
+        Trainer::of(batch, regression, Adam::new(0.01)).seed(seed).compile().unwrap()
+    };
+    let data = rows(24);
+    for seed in [3, u64::MAX] {
+        let mut first = of(seed, 4);
+        first.fit(&data, &data, Steps(4)).unwrap();
+        first.save_checkpoint(&file).unwrap();
+        first.fit(&data, &data, Steps(9)).unwrap();
+        let mut second = of(seed, 4);
+        second.resume(&file).unwrap();
+        second.fit(&data, &data, Steps(13)).unwrap();
+        assert!(first.states() == second.states(), "seed {seed}");
+    }
+    let refused = |mut training: Training| training.resume(&file).unwrap_err().to_string();
+    let expected = format!("is of a run with the seed {}; this one has 3", u64::MAX);
+    assert!(refused(of(3, 4)).contains(&expected), "{}", refused(of(3, 4)));
+    assert!(refused(of(u64::MAX, 8)).contains("is of a run with batches of 4; this one has 8"));
+}

@@ -1,7 +1,7 @@
 //! Last batches that are not full.
 
 use bespoke_data::{Dataset, Loader, TensorDataset};
-use bespoke_nn::{Adam, Epochs, F32, Graph, Norm, Objective, Sgd, Trainer, Training, Update};
+use bespoke_nn::{Adam, Epochs, F32, Graph, Norm, Objective, Sgd, Steps, Trainer, Training, Update};
 use bespoke_tensor::{Scalar, Tensor, Type};
 
 use crate::common::{regression, rows};
@@ -135,4 +135,30 @@ fn a_mean_over_parameters_is_no_mean_over_rows() {
     training.set_state("table", &values).unwrap();
     let data = TensorDataset::new("rows", [("x", rows(6).field("x").unwrap().clone())]).unwrap();
     assert_eq!(training.evaluate(&data).unwrap().metric("table"), Some(3.5));
+}
+
+#[test]
+fn steps_are_as_many_as_asked_for_wherever_the_epoch_began() {
+    let data = rows(40);
+    let mut training = Trainer::of(4, regression, Sgd::new(0.01)).compile().unwrap();
+    for (steps, sum) in [(5, 5), (10, 15), (1, 16), (27, 43)] {
+        training.fit(&data, &data, Steps(steps)).unwrap();
+        assert_eq!(training.position().step, sum);
+    }
+    training.fit(&data, &data, Epochs(1)).unwrap();
+    assert_eq!(training.position().step, 50, "what is left of the epoch counts as one");
+}
+
+#[test]
+fn fields_are_taken_by_name_and_the_others_in_order() {
+    let field = |from: f32| Tensor::from_fn(Type::new(F32, [8]), |i| Scalar::F64(f64::from(from) + i as f64));
+    let data = TensorDataset::new("three", [("u", field(0.0)), ("t", field(100.0)), ("v", field(200.0))]);
+    let g = Graph::new();
+    let (a, t, b) = (g.input("a", F32, [8]), g.input("t", F32, [8]), g.input("b", F32, [8]));
+    let w = g.parameter("w", F32, [], bespoke_nn::Init::Constant(1.0));
+    let trainer = Trainer::new((a * w + t + b).mean(), Sgd::new(0.0));
+    let mut training = trainer.metric("a", a).metric("t", t).metric("b", b).compile().unwrap();
+    let measured = training.evaluate(&data.unwrap()).unwrap();
+    let means = ["a", "t", "b"].map(|name| measured.metric(name).unwrap());
+    assert_eq!(means, [3.5, 103.5, 203.5]);
 }

@@ -1,6 +1,6 @@
 //! Players that learn in turn.
 
-use bespoke_nn::{Adam, Epochs, F32, Graph, Init, Objective, Sgd, Trainer, Update};
+use bespoke_nn::{Adam, Epochs, F32, Graph, Init, Objective, ReduceOnPlateau, Sgd, Trainer, Update};
 use bespoke_tensor::Tensor;
 
 use crate::common::{number, rows};
@@ -75,4 +75,21 @@ fn players_are_to_be_named_on_both_sides() {
     let trainer = Trainer::of(4, adversaries, critic()).player("generator", generator());
     let unknown = error(trainer.player("judge", generator()));
     assert!(unknown.ends_with("player: the objective has no player `judge`"), "{unknown}");
+}
+
+#[test]
+fn a_plateau_keeps_how_much_faster_one_learns() {
+    let update = |rate: f64, prefix: &str| Update::new(Adam::new(rate)).only(prefix);
+    let trainer = Trainer::of(4, adversaries, update(1e-4, "critic/"));
+    let trainer = trainer.player("generator", update(4e-4, "generator/"));
+    // The loss has to fall by 100 to count.
+    let plateau = ReduceOnPlateau::new(0.5, 1).min_delta(100.0).lowest(1e-4);
+    let mut training = trainer.callback(plateau).compile().unwrap();
+    training.fit(&rows(10), &rows(6), Epochs(3)).unwrap();
+    let rate = |name: &str| number(&training, name);
+    assert_eq!(rate("adam/learning_rate"), f64::from(1e-4f32));
+    assert_eq!(rate("generator/adam/learning_rate"), f64::from(1e-4f32));
+    training.set_learning_rate(0.5).unwrap();
+    training.scale_learning_rate(0.5, 0.0).unwrap();
+    assert_eq!(training.learning_rate(), 0.25);
 }

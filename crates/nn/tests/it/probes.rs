@@ -1,6 +1,8 @@
 //! Checks before a long training.
 
+use bespoke_data::{DataError, Draws, Field, Transform};
 use bespoke_nn::{Adam, Epochs, F32, Graph, Init, Norm, Objective, Sgd, TrainError, Trainer, Training};
+use bespoke_tensor::{Tensor, Type};
 
 use crate::common::{regression, rows};
 
@@ -95,4 +97,28 @@ fn losses_below_zero_end_no_search_at_once() {
     let test = training.find_learning_rate(&rows(9), 1e-3, 1e2, 50).unwrap();
     assert!(test.losses.len() > 25, "{:?}", test.losses);
     assert!(test.suggestion.is_some_and(|rate| rate < 1.0), "{:?}", test.suggestion);
+}
+
+#[test]
+fn probes_see_what_training_sees() {
+    /// Leaves the last of three numbers out.
+    struct Shorter;
+    impl Transform for Shorter {
+        fn fields(&self, fields: &[Field]) -> Result<Vec<Field>, DataError> {
+            let mut fields = fields.to_vec();
+            fields[0].ty = Type::new(F32, [2]);
+            Ok(fields)
+        }
+        fn apply(&self, sample: &mut [Tensor], _: &[Field], _: &mut Draws) -> Result<(), DataError> {
+            sample[0] = Tensor::from_slice([2], &sample[0].view::<f32>()?[..2])?;
+            Ok(())
+        }
+    }
+    let model = |g: &Graph, batch: usize| {
+        let (x, t) = (g.input("x", F32, [batch, 2]), g.input("t", F32, [batch]));
+        Objective::new((x.dense(1).reshape([batch]) - t).pow(2.0).mean())
+    };
+    let mut training = Trainer::of(4, model, Adam::new(0.1)).augment(Shorter).compile().unwrap();
+    let losses = training.overfit_one_batch(&rows(8), 30).unwrap();
+    assert!(losses[29] < losses[0], "{losses:?}");
 }
