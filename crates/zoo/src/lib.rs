@@ -53,18 +53,28 @@ pub struct Options {
 }
 
 impl Options {
-    /// What is larger than any model has it: its name, what it may be at most, and what it is. Products of what is within these
-    /// bounds can be counted.
-    fn excess(&self) -> Option<(&'static str, usize, String)> {
+    /// What no model has: a size, channels or classes of 0, numbers larger than any (products of what is within these bounds can be
+    /// counted), or a width that is no factor. Says what was expected, and what came.
+    fn refusal(&self) -> Option<String> {
         let numbers = [
-            ("a batch", 1 << 20, self.batch),
-            ("a size", 1 << 20, self.size),
-            ("channels", 1 << 16, self.channels),
-            ("classes", 1 << 24, self.classes),
+            ("a batch", 0..=1 << 20, self.batch),
+            ("a size", 1..=1 << 20, self.size),
+            ("channels", 1..=1 << 16, self.channels),
+            ("classes", 1..=1 << 24, self.classes),
         ];
-        let mut excess = numbers.into_iter().filter(|(_, most, got)| got > most);
-        let number = excess.next().map(|(what, most, got)| (what, most, got.to_string()));
-        number.or_else(|| (self.width > 1000.0).then(|| ("a width", 1000, self.width.to_string())))
+        let mut wrong = numbers.into_iter().filter(|(_, range, got)| !range.contains(got));
+        let number = wrong.next().map(|(what, range, got)| match got {
+            0 => format!("expected {what} of at least 1, got 0"),
+            _ => format!("expected {what} of at most {}, got {got}", range.end()),
+        });
+        let width = self.width;
+        number.or_else(|| match width {
+            _ if !(width > 0.0 && width.is_finite()) => {
+                Some(format!("expected a width that is a finite number above 0, got {width}"))
+            }
+            _ if width > 1000.0 => Some(format!("expected a width of at most 1000, got {width}")),
+            _ => None,
+        })
     }
 
     /// A number of features, times the width: at least 1, and a multiple of 4 where the number is one.
@@ -238,9 +248,8 @@ pub fn find(name: &str) -> Option<&'static Architecture> {
 impl Architecture {
     /// Builds the model in a graph: its inputs, parameters and loss. Sizes that it cannot have are a mistake of the graph.
     pub fn build<'g>(&self, graph: &'g Graph, options: &Options) -> Parts<'g> {
-        if let Some((what, most, got)) = options.excess() {
-            let spoiled =
-                graph.mistake(format!("{}: expected {what} of at most {most}, got {got}", self.name));
+        if let Some(refusal) = options.refusal() {
+            let spoiled = graph.mistake(format!("{}: {refusal}", self.name));
             return Parts::new(spoiled, spoiled);
         }
         (self.build)(graph, options)
