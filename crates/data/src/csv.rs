@@ -37,6 +37,7 @@ pub struct Csv {
     /// Column and, where they are given, its categories.
     categories: Vec<(String, Option<Vec<String>>)>,
     label: Option<String>,
+    label_last: bool,
     targets: Vec<String>,
 }
 
@@ -49,12 +50,19 @@ pub struct Table {
     pub columns: Vec<String>,
     /// The names of each column of categories, by number.
     names: Vec<(String, Vec<String>)>,
+    /// The column of the field `label`.
+    label: Option<String>,
 }
 
 impl Table {
     /// The names of the categories of a column: number i is called the i-th.
     pub fn categories(&self, column: &str) -> Option<&[String]> {
         self.names.iter().find(|n| n.0 == column).map(|n| &n.1[..])
+    }
+
+    /// The names of the classes, if the column of the class has categories.
+    pub fn class_names(&self) -> Option<&[String]> {
+        self.categories(self.label.as_ref()?)
     }
 }
 
@@ -74,6 +82,7 @@ impl Csv {
             ignored: vec![],
             categories: vec![],
             label: None,
+            label_last: false,
             targets: vec![],
         }
     }
@@ -121,6 +130,26 @@ impl Csv {
         self
     }
 
+    /// The last column is the class to learn, of files whose columns are not known before: whole numbers from 0, or else names,
+    /// which are numbered as those of [`Csv::category`].
+    ///
+    /// A column of fractions, or one where more than half of the rows' values differ, is refused: it is more likely a number to
+    /// predict.
+    ///
+    /// ```
+    /// use bespoke_data::Csv;
+    ///
+    /// let flowers = "height,name\n1.5,rose\n0.9,poppy\n1.4,rose\n0.8,poppy\n";
+    /// let table = Csv::new().label_last().read_from(flowers.as_bytes(), "flowers")?;
+    /// assert_eq!(table.class_names().unwrap(), ["poppy", "rose"]);
+    /// assert_eq!(table.data.field("label").unwrap().view::<i32>()?, [1, 0, 1, 0]);
+    /// # Ok::<(), bespoke_data::DataError>(())
+    /// ```
+    pub fn label_last(mut self) -> Csv {
+        self.label_last = true;
+        self
+    }
+
     /// A column of numbers to learn; several become one field. None may be missing.
     pub fn target(mut self, column: &str) -> Csv {
         self.targets.push(column.to_owned());
@@ -150,6 +179,49 @@ impl Csv {
     /// The table, or what is wrong.
     fn table(&self, reader: impl Read, name: &str) -> Result<Table, String> {
         let cells = self.cells(reader)?;
+        match self.label_last {
+            true => self.of_last(&cells)?.table_of(&cells, name),
+            false => self.table_of(&cells, name),
+        }
+    }
+
+    /// With the last column as label, of what its cells hold.
+    fn of_last(&self, cells: &Cells) -> Result<Csv, String> {
+        let Some((position, column)) = cells.header.iter().enumerate().next_back() else {
+            return Err("there are no columns".to_owned());
+        };
+        let texts = cells.each(position, |cell| match self.is_missing(cell) {
+            true => Err("the class is missing".to_owned()),
+            false => Ok(cell.to_owned()),
+        })?;
+        let numbers: Option<Vec<f64>> =
+            texts.iter().map(|text| text.parse().ok().filter(|n: &f64| n.is_finite())).collect();
+        let fraction = numbers.iter().flatten().position(|number| number.fract() != 0.0);
+        let different = texts.iter().collect::<BTreeSet<_>>().len();
+        let looks = match (fraction, &numbers) {
+            (Some(row), _) => format!("`{}` looks like a number to predict", texts[row]),
+            (None, Some(_)) if different > texts.len() / 2 => {
+                format!("{different} different values in {} rows look like a number to predict", texts.len())
+            }
+            (None, None) if different > texts.len() / 2 => {
+                format!("there are {different} different values in {} rows", texts.len())
+            }
+            _ => {
+                let csv = self.clone().label(column);
+                let is_class = |n: &f64| (0.0..=1e6).contains(n);
+                let named = self.categories.iter().any(|c| c.0 == *column);
+                return Ok(match numbers.is_some_and(|n| n.iter().all(is_class)) || named {
+                    true => csv,
+                    false => csv.category(column),
+                });
+            }
+        };
+        let expected = "expected classes in the last column, whole numbers from 0 or names";
+        Err(format!("column {} (`{column}`): {looks}; {expected}", position + 1))
+    }
+
+    /// The table of these cells.
+    fn table_of(&self, cells: &Cells, name: &str) -> Result<Table, String> {
         for (i, column) in cells.header.iter().enumerate() {
             if cells.header[..i].contains(column) {
                 return Err(format!("there are two columns `{column}`"));
@@ -169,14 +241,14 @@ impl Csv {
             let category = self.categories.iter().find(|c| c.0 == *column);
             let learned = self.label.as_ref() == Some(column) || self.targets.contains(column);
             if let Some((_, given)) = category {
-                let (known, codes) = self.codes(&cells, position, given.as_deref())?;
+                let (known, codes) = self.codes(cells, position, given.as_deref())?;
                 names.push((column.clone(), known));
                 if !learned && !self.ignored.contains(column) {
                     fields.push((column.clone(), integers(&codes)?));
                 }
             } else if !learned && !self.ignored.contains(column) {
                 columns.push(column.clone());
-                numbers.push(self.numbers(&cells, position)?);
+                numbers.push(self.numbers(cells, position)?);
             }
         }
         let (x, missing) = transposed(&numbers, cells.rows.len())?;
@@ -185,8 +257,8 @@ impl Csv {
         if let Some(label) = &self.label {
             let position = cells.position(label)?;
             let codes = match self.categories.iter().find(|c| c.0 == *label) {
-                Some((_, given)) => self.codes(&cells, position, given.as_deref())?.1,
-                None => self.class_numbers(&cells, position)?,
+                Some((_, given)) => self.codes(cells, position, given.as_deref())?.1,
+                None => self.class_numbers(cells, position)?,
             };
             let known = names.iter().find(|n| n.0 == *label).map(|n| n.1.len());
             classes = Some(known.unwrap_or_else(|| codes.iter().max().map_or(0, |&m| m as usize + 1)));
@@ -196,7 +268,7 @@ impl Csv {
             let mut targets = vec![];
             for target in &self.targets {
                 let position = cells.position(target)?;
-                let numbers = self.numbers(&cells, position)?;
+                let numbers = self.numbers(cells, position)?;
                 if let Some(row) = numbers.iter().position(|n| n.is_nan()) {
                     return Err(format!("{}: a value to learn is missing", cells.place(row, position)));
                 }
@@ -209,7 +281,7 @@ impl Csv {
             Some(classes) => data.with_classes(classes),
             None => Ok(data),
         });
-        Ok(Table { data: data.map_err(|e| e.to_string())?, columns, names })
+        Ok(Table { data: data.map_err(|e| e.to_string())?, columns, names, label: self.label.clone() })
     }
 
     fn cells(&self, mut reader: impl Read) -> Result<Cells, String> {
@@ -396,6 +468,32 @@ mod tests {
             .unwrap();
         assert_eq!(table.columns, ["0"]);
         assert_eq!((table.data.len(), table.data.class_counts()), (2, Some(vec![0, 2])));
+    }
+
+    #[test]
+    fn the_last_column_is_a_class_of_numbers_or_names() {
+        let read = |text: &str| Csv::new().label_last().read_from(text.as_bytes(), "t");
+        let labels = |text: &str| {
+            let table = read(text).unwrap();
+            (table.data.field("label").unwrap().to_vec::<i32>().unwrap(), table.data.classes())
+        };
+        // Commas and quotes in the name, as the csv reader takes them.
+        assert_eq!(labels("x,\"a, \"\"b\"\"\"\n1,2\n1,0\n1,2\n1,0\n"), (vec![2, 0, 2, 0], Some(3)));
+        assert_eq!(labels("x,y\n1,-1\n1,1\n1,1\n1,-1\n"), (vec![0, 1, 1, 0], Some(2)));
+        assert_eq!(labels("x,y\n1,no\n1,1.5\n1,1.5\n1,no\n"), (vec![1, 0, 0, 1], Some(2)));
+        let expected = "expected classes in the last column, whole numbers from 0 or names";
+        for (text, looks) in [
+            ("x,y\n1,1\n1,1.5\n1,1\n1,1\n", "`1.5` looks like a number to predict"),
+            ("x,y\n1,1\n1,2\n1,3\n1,3\n", "3 different values in 4 rows look like a number to predict"),
+            ("x,y\n1,a\n1,b\n1,c\n1,c\n", "there are 3 different values in 4 rows"),
+        ] {
+            assert_eq!(
+                read(text).unwrap_err().to_string(),
+                format!("t: column 2 (`y`): {looks}; {expected}")
+            );
+        }
+        let error = read("x,y\n1,a\n1,\n").unwrap_err().to_string();
+        assert_eq!(error, "t: line 3, column 2 (`y`): the class is missing");
     }
 
     #[test]

@@ -66,6 +66,11 @@ pub fn from_directory(path: impl AsRef<Path>) -> Result<Split, DataError> {
     Ok(Split { train: part("train")?, test: part("t10k")? })
 }
 
+/// Does a directory have such training images, in one of their usual spellings?
+pub fn is_directory(path: impl AsRef<Path>) -> bool {
+    find(path.as_ref(), "train-images", "idx3-ubyte").is_ok()
+}
+
 /// The file of this name, in one of its usual spellings.
 fn find(directory: &Path, stem: &str, kind: &str) -> Result<PathBuf, DataError> {
     if !directory.is_dir() {
@@ -188,6 +193,7 @@ mod tests {
             encoder.write_all(bytes).unwrap();
             encoder.finish().unwrap();
         }
+        assert!(is_directory(directory.path()) && !is_directory("no/such/place"));
         assert_eq!(from_directory(directory.path()).unwrap().train.len(), 3);
     }
 

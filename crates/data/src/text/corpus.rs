@@ -64,8 +64,10 @@ impl Corpus {
     pub fn of_tokens(name: impl Into<String>, tokens: Vec<i32>, length: usize) -> Result<Corpus, DataError> {
         let name = name.into();
         if length == 0 || tokens.len() <= length {
-            let reason =
-                format!("expected windows of 1 to {} tokens, got {length}", tokens.len().saturating_sub(1));
+            let reason = match tokens.len() {
+                few @ 0..=1 => format!("expected at least 2 tokens, got {few}"),
+                n => format!("expected windows of 1 to {} tokens, got {length}", n - 1),
+            };
             return Err(DataError::argument(name, reason));
         }
         let fields = ["tokens", "next"].map(|field| Field::new(field, Type::new(DType::I32, [length])));
@@ -153,7 +155,8 @@ mod tests {
         }
         let error = |n, length| Corpus::of_tokens("c", vec![0; n], length).unwrap_err().to_string();
         assert_eq!(error(3, 3), "c: expected windows of 1 to 2 tokens, got 3");
-        assert!(error(3, 0).contains("got 0") && error(0, 1).contains("1 to 0"));
+        assert_eq!(error(0, 3), "c: expected at least 2 tokens, got 0");
+        assert!(error(3, 0).contains("got 0") && error(1, 1).contains("got 1"));
         assert!(Corpus::of_tokens("c", vec![0; 3], 1).unwrap().stride(0).is_err());
     }
 
