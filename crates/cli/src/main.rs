@@ -4,10 +4,12 @@ mod bench;
 mod error;
 mod grad;
 mod inspect;
+mod made;
 mod model;
 mod run;
 mod source;
 mod summary;
+mod table;
 mod train;
 
 use std::{io::Write, process::ExitCode};

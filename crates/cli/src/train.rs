@@ -1,6 +1,6 @@
 //! `bespoke train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bespoke_data::Dataset;
 use bespoke_nn::{
@@ -10,20 +10,18 @@ use bespoke_nn::{
 use bespoke_zoo::Task;
 use clap::ValueEnum;
 
-use crate::{
-    error::Failure,
-    model,
-    source::{self, Texts},
-};
+use crate::{error::Failure, model, source};
 
 /// The arguments.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The model's name (see `bespoke models`)
     model: String,
-    /// `bundled`, or a path: MNIST (IDX) or CIFAR (binary) files' folder; folders of PNG or JPEG images, one for each class, or
-    /// such folders `train` and `test`; a table .csv whose last column is the class; a text; pairs of sentences .tsv; a folder of
-    /// .npy arrays, one for each input
+    /// `bundled` (digits, a text, pairs of sentences; rows for linear, perceptron and xor), or a path: MNIST (IDX) or CIFAR
+    /// (binary) files' folder; folders of PNG or JPEG images, one for each class, or such folders `train` and `test`; a table
+    /// .csv with a header line, whose last column is the class, a whole number from 0 or a name; a text; pairs of sentences
+    /// .tsv, whose first line is a header; a folder of .npy arrays, one for each input. Columns of tables are standardised,
+    /// images resized to --size
     #[arg(long, default_value = "bundled")]
     data: PathBuf,
     /// Passes over the training data
@@ -32,7 +30,7 @@ pub struct Arguments {
     /// How parameters change; without, as is usual for the model
     #[arg(long, value_enum)]
     optimizer: Option<Choice>,
-    /// In place of the optimiser's usual one
+    /// In place of the optimiser's usual one, or with --resume that of the checkpoint
     #[arg(long, allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// How the learning rate changes
@@ -44,7 +42,7 @@ pub struct Arguments {
     /// Threads, at most 64; 0: all
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// Where checkpoints are kept; without, a folder of the model's name
+    /// Where checkpoints are kept; without, a folder of the model's name. One that has some is only taken with --resume
     #[arg(long)]
     checkpoints: Option<PathBuf>,
     /// Go on from the newest checkpoint
@@ -117,10 +115,14 @@ pub fn train(arguments: &Arguments) -> Result<String, Failure> {
     if let Some(rate) = arguments.learning_rate.filter(|rate| !(*rate > 0.0 && rate.is_finite())) {
         return Err(Failure(format!("expected a learning rate above 0, got {rate}")));
     }
+    let folder = arguments.checkpoints.clone().unwrap_or_else(|| PathBuf::from(architecture.name));
+    if !arguments.resume && has_checkpoints(&folder) {
+        let ways = "--resume goes on from them, --checkpoints takes another folder";
+        return Err(Failure(format!("{}: there are checkpoints already: {ways}", folder.display())));
+    }
     let path = (arguments.data.as_os_str() != "bundled").then_some(&*arguments.data);
     let data = source::open(architecture, path, &arguments.sizes, arguments.seed)?;
     let optimizer = || arguments.optimizer.map_or_else(|| architecture.optimizer(), Choice::optimizer);
-    let folder = arguments.checkpoints.clone().unwrap_or_else(|| PathBuf::from(architecture.name));
     let mut training = architecture
         .trainer(&data.options, optimizer)
         .threads(arguments.threads)
@@ -138,12 +140,14 @@ pub fn train(arguments: &Arguments) -> Result<String, Failure> {
             Some(file) => println!("going on from {}", file.display()),
             None => return Err(Failure(format!("{}: there are no checkpoints", folder.display()))),
         }
+        // The checkpoint has a rate of its own.
+        if let Some(rate) = arguments.learning_rate {
+            training.set_learning_rate(rate)?;
+        }
     }
     std::fs::create_dir_all(&folder).map_err(|e| Failure(format!("{}: {e}", folder.display())))?;
-    match &data.tokenizer {
-        Some(Texts::Characters(characters)) => characters.save(folder.join("characters.txt"))?,
-        Some(Texts::Pieces(pieces)) => pieces.save(folder.join("pieces.txt"))?,
-        None => {}
+    if let Some(kept) = &data.kept {
+        kept.save(&folder)?;
     }
     let history = training.fit(&*data.train, &*data.held_out, Epochs(arguments.epochs as usize))?;
     let weights = folder.join("weights.safetensors");
@@ -160,6 +164,12 @@ pub fn train(arguments: &Arguments) -> Result<String, Failure> {
         Some(accuracy) => format!("held-out accuracy: {:.2} %\n", 100.0 * accuracy),
         None => format!("held-out loss: {:.4}\n", measured.loss),
     })
+}
+
+/// Has a folder checkpoints that training could go on from?
+fn has_checkpoints(folder: &Path) -> bool {
+    let is_step = |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("step-"));
+    source::files(folder, "safetensors").iter().any(is_step)
 }
 
 /// Adds the schedule and whoever else looks on.
