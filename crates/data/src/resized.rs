@@ -17,7 +17,7 @@ use crate::{DataError, Dataset, Field, map};
 ///
 /// let digits = resized(mnist_bundled().test, [64, 64])?;
 /// assert_eq!(digits.fields()[0].ty.to_string(), "f32[64,64]");
-/// assert_eq!(digits.sample(0)?[0].shape(), [64, 64]);
+/// assert_eq!(digits.sample(0)?[0].ty().to_string(), "f32[64,64]");
 /// # Ok::<(), bespoke_data::DataError>(())
 /// ```
 ///
