@@ -1,6 +1,7 @@
 //! The `bespoke` program: trains models, and looks into, runs and times what the compiler makes of them.
 
 mod bench;
+mod derive;
 mod error;
 mod grad;
 mod inspect;
@@ -33,6 +34,8 @@ enum Command {
     Run(run::Arguments),
     /// Extend a graph by gradients, as outputs d_NAME (d_d_NAME where that is taken)
     Grad(grad::Arguments),
+    /// Differentiate a formula and simplify what comes out
+    Derive(derive::Arguments),
     /// Train a model: the last line is its held-out accuracy or loss
     Train(train::Arguments),
     /// Time compilation and steps of a model
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Grad(arguments) => grad::grad(&arguments),
+        Command::Derive(arguments) => derive::derive(&arguments),
         Command::Train(arguments) => train::train(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Summary(arguments) => summary::summary(&arguments),

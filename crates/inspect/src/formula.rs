@@ -7,6 +7,55 @@ use bespoke_graph::{
 use bespoke_loops::Combine;
 use bespoke_tensor::Scalar;
 
+/// What formulas are written for.
+#[derive(Clone, Copy, PartialEq)]
+enum Style {
+    Text,
+    Latex,
+}
+
+impl Style {
+    fn pick<'a>(self, text: &'a str, latex: &'a str) -> &'a str {
+        if self == Style::Text { text } else { latex }
+    }
+
+    /// A name in which digits below the line are those of [`digits_below`].
+    fn name(self, name: &str) -> String {
+        if self == Style::Text {
+            return name.to_owned();
+        }
+        let start = name.trim_end_matches(|c| ('₀'..='₉').contains(&c));
+        let below: String =
+            name[start.len()..].chars().filter_map(|c| char::from_digit(c as u32 - '₀' as u32, 10)).collect();
+        let start = match start {
+            "δ" => r"\delta".to_owned(),
+            "η" => r"\eta".to_owned(),
+            _ if start.chars().count() == 1 || start.starts_with('\\') => start.to_owned(),
+            _ => format!(r"\mathrm{{{}}}", start.replace('_', r"\_")),
+        };
+        if below.is_empty() { start } else { format!("{start}_{{{below}}}") }
+    }
+
+    /// Something within brackets that grow with it.
+    fn within(self, open: &str, text: &str, close: &str) -> String {
+        if self == Style::Text {
+            format!("{open}{text}{close}")
+        } else {
+            format!(r"\left{open}{text}\right{close}")
+        }
+    }
+
+    fn call(self, name: &str, operands: &str) -> String {
+        const KNOWN: [&str; 10] = ["sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "log", "max", "min"];
+        let name = match self {
+            Style::Text => name.to_owned(),
+            Style::Latex if KNOWN.contains(&name) => format!(r"\{name}"),
+            Style::Latex => format!(r"\operatorname{{{}}}", name.replace('_', r"\_")),
+        };
+        format!("{name}{}", self.within("(", operands, ")"))
+    }
+}
+
 /// How tightly a formula holds together.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Level {
@@ -22,16 +71,39 @@ enum Level {
 ///
 /// Shared values are called δ where they are differences, as the errors of the delta rule are, and s otherwise.
 pub fn formulas(graph: &Graph) -> Vec<String> {
+    written(graph, Style::Text)
+}
+
+/// [`formulas`] in LaTeX's mathematics, without dollar signs.
+///
+/// ```
+/// use bespoke_graph::{Graph, op::Binary};
+/// use bespoke_tensor::Type;
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", "f64[]".parse::<Type>()?)?;
+/// let one = g.fill_like(x, 1.0);
+/// let sum = g.plus(x, one);
+/// let y = g.binary(Binary::Div, x, sum);
+/// g.set_output("y", y)?;
+/// assert_eq!(bespoke_inspect::latex(&g), [r"y = \frac{x}{x + 1}"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn latex(graph: &Graph) -> Vec<String> {
+    written(graph, Style::Latex)
+}
+
+fn written(graph: &Graph, style: Style) -> Vec<String> {
     let live = graph.live();
     let users = graph.users();
-    let mut printer = Printer { graph, names: vec![None; graph.len()] };
+    let mut printer = Printer { graph, style, names: vec![None; graph.len()] };
     let (mut errors, mut shared) = (0, 0);
     let mut lines = vec![];
     for id in graph.ids().filter(|id| live[id.index()]) {
         let node = graph.node(id);
         let name = match &node.op {
-            Op::Input(input) => short(&input.name),
-            Op::StateRead(state) => short(&state.name),
+            Op::Input(input) => style.name(&short(&input.name)),
+            Op::StateRead(state) => style.name(&short(&state.name)),
             // What is not written at all needs no name; neither does a constant.
             Op::Broadcast(_)
             | Op::Reshape(_)
@@ -43,7 +115,7 @@ pub fn formulas(graph: &Graph) -> Vec<String> {
                 let text = printer.define(id).0;
                 let difference = matches!(node.op, Op::Binary(Binary::Sub));
                 let (letter, count) = if difference { ('δ', &mut errors) } else { ('s', &mut shared) };
-                let name = format!("{letter}{}", subscript(*count));
+                let name = style.name(&format!("{letter}{}", subscript(*count)));
                 *count += 1;
                 lines.push(format!("{name} = {text}"));
                 name
@@ -53,11 +125,12 @@ pub fn formulas(graph: &Graph) -> Vec<String> {
         printer.names[id.index()] = Some(name);
     }
     for (name, id) in graph.outputs() {
-        lines.push(format!("{name} = {}", printer.text(*id, Level::Sum)));
+        lines.push(format!("{} = {}", style.name(name), printer.text(*id, Level::Sum)));
     }
     for state in graph.states() {
         if let Some(next) = state.next {
-            lines.push(format!("{} ← {}", short(&state.name), printer.text(next, Level::Sum)));
+            let (name, next) = (style.name(&short(&state.name)), printer.text(next, Level::Sum));
+            lines.push(format!("{name} {} {next}", style.pick("←", r"\leftarrow")));
         }
     }
     lines
@@ -91,6 +164,7 @@ fn subscript(n: usize) -> String {
 
 struct Printer<'a> {
     graph: &'a Graph,
+    style: Style,
     names: Vec<Option<String>>,
 }
 
@@ -101,22 +175,22 @@ impl Printer<'_> {
             return name.clone();
         }
         let (text, level) = self.define(id);
-        if level < least { format!("({text})") } else { text }
+        if level < least { self.style.within("(", &text, ")") } else { text }
     }
 
     fn define(&self, id: NodeId) -> (String, Level) {
-        let node = self.graph.node(id);
+        let (node, style) = (self.graph.node(id), self.style);
         let operand = |i: usize, least| self.text(node.inputs[i], least);
         let call = |name: &str| {
             let operands: Vec<String> = (0..node.inputs.len()).map(|i| operand(i, Level::Sum)).collect();
-            (format!("{name}({})", operands.join(", ")), Level::Atom)
+            (style.call(name, &operands.join(", ")), Level::Atom)
         };
         match &node.op {
-            Op::Input(input) => (short(&input.name), Level::Atom),
-            Op::StateRead(state) => (short(&state.name), Level::Atom),
+            Op::Input(input) => (style.name(&short(&input.name)), Level::Atom),
+            Op::StateRead(state) => (style.name(&short(&state.name)), Level::Atom),
             Op::Constant(c) if c.value.ty().rank() == 0 => {
                 let negative = c.value.get(0).to_f64().is_sign_negative();
-                (number(c.value.get(0)), if negative { Level::Prefix } else { Level::Atom })
+                (number(c.value.get(0), style), if negative { Level::Prefix } else { Level::Atom })
             }
             Op::Broadcast(_) | Op::Reshape(_) | Op::Convert(_) | Op::StopGradient(_) | Op::Barrier(_) => {
                 let input = node.inputs[0];
@@ -125,12 +199,35 @@ impl Printer<'_> {
                     None => self.define(input),
                 }
             }
-            Op::Unary(Unary::Neg) => (format!("−{}", operand(0, Level::Product)), Level::Product),
-            Op::Unary(Unary::Abs) => (format!("|{}|", operand(0, Level::Sum)), Level::Atom),
+            Op::Unary(Unary::Neg) => {
+                (format!("{}{}", style.pick("−", "-"), operand(0, Level::Product)), Level::Product)
+            }
+            Op::Unary(Unary::Abs) => (style.within("|", &operand(0, Level::Sum), "|"), Level::Atom),
+            Op::Unary(Unary::Sqrt) if style == Style::Latex => {
+                (format!(r"\sqrt{{{}}}", operand(0, Level::Sum)), Level::Atom)
+            }
             Op::Unary(Unary::Sqrt) => (format!("√{}", operand(0, Level::Atom)), Level::Prefix),
-            Op::Unary(Unary::Sigmoid) => (format!("σ({})", operand(0, Level::Sum)), Level::Atom),
+            Op::Unary(Unary::Exp) if style == Style::Latex => {
+                (format!("e^{{{}}}", operand(0, Level::Sum)), Level::Prefix)
+            }
+            Op::Unary(Unary::Sigmoid) => {
+                let inner = style.within("(", &operand(0, Level::Sum), ")");
+                (format!("{}{inner}", style.pick("σ", r"\sigma")), Level::Atom)
+            }
             Op::Binary(Binary::Mul) if node.inputs[0] == node.inputs[1] => {
-                (format!("{}²", operand(0, Level::Atom)), Level::Prefix)
+                (format!("{}{}", operand(0, Level::Atom), style.pick("²", "^2")), Level::Prefix)
+            }
+            Op::Binary(Binary::Pow) => {
+                let (base, exponent) = (operand(0, Level::Atom), operand(1, Level::Sum));
+                let text = match (style, self.small_whole(node.inputs[1])) {
+                    (Style::Latex, _) => format!("{base}^{{{exponent}}}"),
+                    (Style::Text, Some(n)) => format!("{base}{}", ["²", "³", "⁴", "⁵"][n - 2]),
+                    (Style::Text, None) => format!("{base}^{}", operand(1, Level::Atom)),
+                };
+                (text, Level::Prefix)
+            }
+            Op::Binary(Binary::Div) if style == Style::Latex => {
+                (format!(r"\frac{{{}}}{{{}}}", operand(0, Level::Sum), operand(1, Level::Sum)), Level::Atom)
             }
             Op::Binary(Binary::Mul) => {
                 let mut factors = vec![];
@@ -138,17 +235,19 @@ impl Printer<'_> {
                 // As people write them: numbers, the learning rate, errors, the rest as it comes.
                 factors.sort_by_key(|f: &String| match f.chars().next() {
                     Some('0'..='9' | '½' | '−') => 0,
-                    Some('η') => 1,
+                    _ if f.starts_with(r"\tfrac") => 0,
+                    _ if f == "η" || f == r"\eta" => 1,
                     Some('δ' | 's') if f.chars().nth(1).is_none_or(|c| ('₀'..='₉').contains(&c)) => 2,
                     _ => 3,
                 });
-                (factors.join("·"), Level::Product)
+                self.join_repeated(&mut factors);
+                (factors.join(style.pick("·", r" \, ")), Level::Product)
             }
             Op::Binary(f) => {
                 // The right operand of a difference or quotient must hold together more tightly.
                 let (symbol, level, right) = match f {
                     Binary::Add => ("+", Level::Sum, Level::Sum),
-                    Binary::Sub => ("−", Level::Sum, Level::Product),
+                    Binary::Sub => (style.pick("−", "-"), Level::Sum, Level::Product),
                     Binary::Div => ("/", Level::Product, Level::Prefix),
                     _ => return self.other(*f, &operand, call(node.op.name())),
                 };
@@ -157,26 +256,30 @@ impl Printer<'_> {
             }
             Op::Reduce(reduce) => {
                 let symbol = match reduce.combine {
-                    Combine::Sum => "Σ",
-                    Combine::Product => "Π",
-                    Combine::Max => "max ",
-                    Combine::Min => "min ",
-                    Combine::Any => "any ",
-                    _ => "all ",
+                    Combine::Sum => style.pick("Σ", r"\sum "),
+                    Combine::Product => style.pick("Π", r"\prod "),
+                    Combine::Max => style.pick("max ", r"\max "),
+                    Combine::Min => style.pick("min ", r"\min "),
+                    Combine::Any => style.pick("any ", r"\operatorname{any} "),
+                    _ => style.pick("all ", r"\operatorname{all} "),
                 };
                 (format!("{symbol}{}", operand(0, Level::Prefix)), Level::Prefix)
             }
-            Op::Transpose(_) => (format!("{}ᵀ", operand(0, Level::Atom)), Level::Atom),
+            Op::Transpose(_) => {
+                (format!("{}{}", operand(0, Level::Atom), style.pick("ᵀ", r"^\top")), Level::Atom)
+            }
             Op::Dot(dot) if dot.batch.0.is_empty() && dot.contract.0.len() == 1 => {
                 let side = |i: usize, turned: bool| {
                     let rank = self.graph.ty(node.inputs[i]).rank();
-                    format!("{}{}", operand(i, Level::Atom), if turned && rank == 2 { "ᵀ" } else { "" })
+                    let turned = if turned && rank == 2 { style.pick("ᵀ", r"^\top") } else { "" };
+                    format!("{}{turned}", operand(i, Level::Atom))
                 };
                 let (left, right) = (side(0, dot.contract.0[0] == 0), side(1, dot.contract.1[0] == 1));
-                (format!("{left} {right}"), Level::Product)
+                (format!("{left}{}{right}", style.pick(" ", r" \, ")), Level::Product)
             }
             Op::Gather(_) => {
-                (format!("{}[{}]", operand(0, Level::Atom), operand(1, Level::Sum)), Level::Atom)
+                let position = style.within("[", &operand(1, Level::Sum), "]");
+                (format!("{}{position}", operand(0, Level::Atom)), Level::Atom)
             }
             Op::Scan(scan) => (format!("{}[{}]", call("scan").0, scan.result), Level::Atom),
             op => call(op.name()),
@@ -191,14 +294,41 @@ impl Printer<'_> {
     ) -> (String, Level) {
         let symbol = match f {
             Binary::Eq => "=",
-            Binary::Ne => "≠",
+            Binary::Ne => self.style.pick("≠", r"\neq"),
             Binary::Lt => "<",
-            Binary::Le => "≤",
+            Binary::Le => self.style.pick("≤", r"\leq"),
             Binary::Gt => ">",
-            Binary::Ge => "≥",
+            Binary::Ge => self.style.pick("≥", r"\geq"),
             _ => return call,
         };
-        (format!("[{} {symbol} {}]", operand(0, Level::Sum), operand(1, Level::Sum)), Level::Atom)
+        let compared = format!("{} {symbol} {}", operand(0, Level::Sum), operand(1, Level::Sum));
+        (self.style.within("[", &compared, "]"), Level::Atom)
+    }
+
+    /// Writes a name that is a factor several times as a power.
+    fn join_repeated(&self, factors: &mut Vec<String>) {
+        let is_name = |f: &str| f.starts_with(char::is_alphabetic) && f.chars().all(char::is_alphanumeric);
+        let mut at = 0;
+        while at < factors.len() {
+            let factor = factors[at].clone();
+            let times = factors.iter().filter(|f| **f == factor).count();
+            if is_name(&factor) && (2..=5).contains(&times) {
+                factors.retain(|f| *f != factor);
+                let power = match self.style {
+                    Style::Text => ["²", "³", "⁴", "⁵"][times - 2].to_owned(),
+                    Style::Latex => format!("^{times}"),
+                };
+                factors.insert(at.min(factors.len()), format!("{factor}{power}"));
+            }
+            at += 1;
+        }
+    }
+
+    /// The value of a constant from 2 to 5.
+    fn small_whole(&self, id: NodeId) -> Option<usize> {
+        let Op::Constant(constant) = &self.graph.node(id).op else { return None };
+        let value = constant.value.get(0).to_f64();
+        (2..=5).find(|&n| n as f64 == value)
     }
 
     /// The factors of a product, and of the products in it that have no name.
@@ -224,10 +354,10 @@ impl Printer<'_> {
 }
 
 /// ½ for a half, else digits.
-fn number(value: Scalar) -> String {
+fn number(value: Scalar, style: Style) -> String {
     match value.to_f64() {
-        0.5 => "½".to_owned(),
-        v if v < 0.0 => format!("−{}", value.to_string().trim_start_matches('-')),
+        0.5 => style.pick("½", r"\tfrac{1}{2}").to_owned(),
+        v if v < 0.0 => format!("{}{}", style.pick("−", "-"), value.to_string().trim_start_matches('-')),
         _ => value.to_string(),
     }
 }

@@ -1,11 +1,13 @@
 //! What the compiler made of a model, for people to read.
 
+mod expression;
 mod formula;
 mod memory;
 
 use bespoke_codegen::ProgramCode;
 
-pub use formula::formulas;
+pub use expression::{ExpressionError, parse_expression};
+pub use formula::{formulas, latex};
 pub use memory::memory;
 
 /// The intermediate code of all functions, if it was kept.
