@@ -35,7 +35,7 @@ struct Source {
 }
 
 /// The inputs whose elements are used as indices. Of the graph as the user wrote it: rewriting may bring inputs nearer to where
-/// they are used, or farther. An index that is computed is not known before a run, and is clamped or dropped in it.
+/// they are used, or farther. An index that is computed is not known before a run, and is clamped in it.
 ///
 /// ```
 /// use bespoke_graph::{Graph, index_inputs, op};
@@ -96,7 +96,7 @@ fn check_constants(graph: &Graph) -> Result<(), GraphError> {
         }
     }
     let bodies = graph.ids().filter_map(|id| match &graph.node(id).op {
-        Op::Scan(scan) if scan.result == 0 => Some(&scan.body),
+        Op::Scan(scan) => Some(&scan.body),
         _ => None,
     });
     bodies.into_iter().try_for_each(|body| check_constants(body))
@@ -131,6 +131,8 @@ fn first_outside(value: &Tensor, extent: usize, part: Option<&Slice>) -> Option<
 fn sources(graph: &Graph, users: &dyn Fn(NodeId) -> bool) -> Vec<Source> {
     let mut found: Vec<Source> = vec![];
     let mut stack = vec![];
+    // What was followed for the present user: values may be joined with themselves again and again.
+    let mut seen: Vec<(NodeId, usize)> = vec![];
     for user in graph.ids().filter(|&id| users(id)) {
         let node = graph.node(user);
         match &node.op {
@@ -157,7 +159,14 @@ fn sources(graph: &Graph, users: &dyn Fn(NodeId) -> bool) -> Vec<Source> {
             }
             _ => continue,
         }
+        seen.clear();
         while let Some(Source { id, extent, part, user }) = stack.pop() {
+            if part.is_none() {
+                if seen.contains(&(id, extent)) {
+                    continue;
+                }
+                seen.push((id, extent));
+            }
             let node = graph.node(id);
             match followed(graph, node, &part) {
                 Some(part) => stack.extend(node.inputs.iter().map(|&id| Source {

@@ -1,6 +1,6 @@
 //! Which inputs and constants serve as indices.
 
-use bespoke_graph::{Graph, IndexInput, check_constant_indices, index_inputs, parse};
+use bespoke_graph::{Graph, IndexInput, check_constant_indices, index_inputs, op, parse};
 use bespoke_tensor::Tensor;
 
 fn graph(text: &str) -> Graph {
@@ -83,8 +83,25 @@ fn loops_are_looked_into() {
     let found = index_inputs(&graph(text));
     assert_eq!(found, [IndexInput { input: "words".to_owned(), extent: 10, part: None }]);
     assert!(check_constant_indices(&graph(text)).is_ok());
+    // Whichever of the results is asked for.
+    let second = text.replace("    output \"h\" = %8\n", "    output \"h\" = %8\n    output \"y\" = %6\n");
+    let second = second.replace("result=0, stepped=1} : f32[4]", "result=1, stepped=1} : f32[5,1,4]");
+    assert!(check_constant_indices(&graph(&second.replace("values=(1)", "values=(10)"))).is_err());
     let mistake = check_constant_indices(&graph(&text.replace("values=(1)", "values=(10)"))).unwrap_err();
     assert_eq!(mistake.to_string(), "gather(f32[10,4], i32[1]): index 10 is out of range, expected 0 to 9");
+}
+
+#[test]
+fn what_is_joined_with_itself_is_followed_once() {
+    let mut g = Graph::new();
+    let table = g.input("table", "f32[5]".parse().unwrap()).unwrap();
+    let mut index = g.input("i", "i32[0]".parse().unwrap()).unwrap();
+    for _ in 0..100 {
+        index = g.must(op::Concatenate { axis: 0 }, &[index, index]);
+    }
+    let y = g.must(op::Gather { axis: 0, batch: 0 }, &[table, index]);
+    g.set_output("y", y).unwrap();
+    assert_eq!(index_inputs(&g), [IndexInput { input: "i".to_owned(), extent: 5, part: None }]);
 }
 
 #[test]

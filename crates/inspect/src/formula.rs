@@ -237,7 +237,12 @@ impl Printer<'_> {
                     Some('0'..='9' | '½' | '−') => 0,
                     _ if f.starts_with(r"\tfrac") => 0,
                     _ if f == "η" || f == r"\eta" => 1,
-                    Some('δ' | 's') if f.chars().nth(1).is_none_or(|c| ('₀'..='₉').contains(&c)) => 2,
+                    _ if f.starts_with(r"\delta") => 2,
+                    Some('δ' | 's')
+                        if f.chars().nth(1).is_none_or(|c| ('₀'..='₉').contains(&c) || c == '_') =>
+                    {
+                        2
+                    }
                     _ => 3,
                 });
                 self.join_repeated(&mut factors);

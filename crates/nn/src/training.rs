@@ -306,6 +306,7 @@ impl Training {
         interrupt::listen();
         self.stopping = false;
         self.requested.clear();
+        self.put_back.clear();
         if !self.position.resumed {
             self.position.began = (self.position.epoch, self.position.step);
         }
@@ -313,8 +314,8 @@ impl Training {
         let last_step = begin.saturating_add(until.steps);
         let per_epoch = loader.batches();
         // The first epoch may have begun before this call.
-        let batches =
-            until.steps.saturating_add(self.position.batch.saturating_sub(self.position.step - begin));
+        let learned = (self.position.epoch - first) * per_epoch + self.position.batch;
+        let batches = until.steps.saturating_add(learned.saturating_sub(self.position.step - begin));
         let epochs = until.epochs.min(batches.div_ceil(per_epoch));
         let progress =
             Progress::new(epochs, until.steps.min(epochs.saturating_mul(per_epoch)), per_epoch, batch);

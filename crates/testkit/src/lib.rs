@@ -14,6 +14,7 @@ mod patterns;
 mod random;
 mod random_bodies;
 mod random_lines;
+mod random_picks;
 mod random_windows;
 mod reference;
 mod rng;

@@ -263,6 +263,46 @@ fn where_nothing_can_be_written_training_says_so() {
 }
 
 #[test]
+fn a_run_of_steps_that_began_within_an_epoch_goes_on_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("run.safetensors");
+    let data = rows(40);
+    let of = || Trainer::of(4, regression, Adam::new(0.01)).compile().unwrap();
+    // Ten batches an epoch: five steps, then ten, of which seven are made before a stop, in the second epoch.
+    let mut whole = of();
+    whole.fit(&data, &data, Steps(5)).unwrap();
+    whole.fit(&data, &data, Steps(10)).unwrap();
+    let mut stopped = of();
+    stopped.fit(&data, &data, Steps(5)).unwrap();
+    stopped.callback(StopAt(12, file.clone()));
+    stopped.fit(&data, &data, Steps(10)).unwrap();
+    assert_eq!(stopped.position().step, 12);
+    let mut resumed = of();
+    resumed.callback(StopAt(usize::MAX, file.clone()));
+    resumed.resume(&file).unwrap();
+    resumed.fit(&data, &data, Steps(10)).unwrap();
+    assert_eq!(resumed.position().step, 15);
+    assert!(resumed.states() == whole.states());
+}
+
+/// Asks for a checkpoint after so many steps in all, and stops.
+struct StopAt(usize, std::path::PathBuf);
+
+impl Callback for StopAt {
+    fn name(&self) -> &str {
+        "stop at"
+    }
+
+    fn after_step(&mut self, training: &mut Training, _: f64) -> Result<(), TrainError> {
+        if training.position().step == self.0 {
+            training.request_checkpoint(self.1.clone(), vec![]);
+            training.stop();
+        }
+        Ok(())
+    }
+}
+
+#[test]
 fn a_run_of_another_seed_or_batch_is_not_gone_on_with() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("run.safetensors");
