@@ -7,7 +7,8 @@ use bespoke_graph::{Graph, Values};
 use bespoke_runtime::{Compiled, Executable};
 use bespoke_tensor::{DType, Tensor};
 use bespoke_testkit::{
-    Tolerance, compare, compare_values, interpret_program, reference, save_failure, shrink,
+    Tolerance, compare, compare_values, interpret_program, reference, reference_of_rewritten, save_failure,
+    shrink,
 };
 
 /// Values of inputs and states by name.
@@ -44,7 +45,7 @@ pub fn agree(graph: &Graph, sources: &Sources) -> Result<(), String> {
 /// Where they disagree.
 pub fn optimized_agrees(graph: &Graph, sources: &Sources) -> Result<(), String> {
     let source = |name: &str| sources.get(name).cloned();
-    let mut expected = reference(graph, &source).map_err(|e| format!("eval: {e}"))?;
+    let mut expected = reference_of_rewritten(graph, &source).map_err(|e| format!("eval: {e}"))?;
     for bounded in expected.outputs.values_mut().chain(expected.states.values_mut()) {
         let unit = if bounded.value.dtype() == DType::F32 { 1e-6 } else { 1e-14 };
         for (i, error) in bounded.error.iter_mut().enumerate().filter(|_| bounded.value.dtype().is_float()) {

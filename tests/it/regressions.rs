@@ -9,7 +9,7 @@ use bespoke_testkit::random_inputs;
 
 use crate::columns::{agree, no_failures, optimized_agrees, passes};
 
-const GRAPHS: [(&str, &str); 6] = [
+const GRAPHS: [(&str, &str); 7] = [
     (
         "a reduction of nothing asked for elements",
         r#"graph {
@@ -17,6 +17,18 @@ const GRAPHS: [(&str, &str); 6] = [
   %1 = concatenate %0 {axis=2} : f32[3,2,0]
   %2 = reduce_max %1 {axes=[0,1,2]} : f32[]
   output "y" = %2
+}"#,
+    ),
+    (
+        "a sum of the one term −0 was −0 compiled and 0 evaluated",
+        r#"graph {
+  %0 = input {name="x"} : f64[2]
+  %1 = constant {values=(0, 0)} : f64[2]
+  %2 = neg %1 : f64[2]
+  %3 = dot %2, %0 {contract=[]x[]} : f64[2,2]
+  %4 = round %3 : f64[2,2]
+  %5 = rsqrt %4 : f64[2,2]
+  output "y" = %5
 }"#,
     ),
     (

@@ -26,7 +26,7 @@ pub use gradient::gradient_check;
 pub use inputs::random_inputs;
 pub use interpret::interpret_program;
 pub use random::random_graph;
-pub use reference::{Bounded, Reference, reference};
+pub use reference::{Bounded, Reference, reference, reference_of_rewritten};
 pub use rng::Rng;
 pub use shrink::{save_failure, shrink};
 pub use unroll::unroll;

@@ -20,8 +20,12 @@ pub struct Element {
     pub error: f64,
 }
 
-/// A bound for the result of an operator on single elements, of which the evaluator says `value`.
-pub fn bound(op: &Op, inputs: &[Element], value: Scalar) -> f64 {
+/// A bound for the result of an operator on single elements, of which the evaluator says `value`. If signs do not count, zeros may
+/// have either.
+pub fn bound(op: &Op, inputs: &[Element], value: Scalar, signs: bool) -> f64 {
+    if !signs && tells_zeros_apart(op, inputs) {
+        return f64::INFINITY;
+    }
     let exact = inputs.iter().all(|i| i.error == 0.0);
     let dtype = value.dtype();
     if exact && !dtype.is_float() {
@@ -114,13 +118,26 @@ fn apply_wide(op: &Op, inputs: &[f64]) -> f64 {
     apply(op, &inputs, DType::F64).to_f64()
 }
 
+/// Are there other results for a zero of the other sign, but for a zero of the other sign?
+fn tells_zeros_apart(op: &Op, inputs: &[Element]) -> bool {
+    let zero = |i: usize| inputs[i].value.to_f64() == 0.0;
+    match op {
+        Op::Unary(Unary::Rsqrt) => zero(0),
+        Op::Binary(Binary::Div) => zero(1),
+        Op::Binary(Binary::Atan2) => zero(0) && inputs[1].value.to_f64() <= 0.0,
+        Op::Binary(Binary::Pow) => zero(0) && inputs[1].value.to_f64() < 0.0,
+        _ => false,
+    }
+}
+
 /// Is there a pole or jump within reach that the ends of the ranges need not show?
 fn jumps(op: &Op, inputs: &[Element]) -> bool {
     let (x, e) = (inputs[0].value.to_f64(), inputs[0].error);
     let straddles = |i: usize| inputs[i].error > 0.0 && inputs[i].value.to_f64().abs() <= inputs[i].error;
     match op {
         Op::Unary(Unary::Tan) => {
-            e > 1e-2 || (x / std::f64::consts::PI - 0.5).fract().abs() * 4.0 < e && e > 0.0
+            let turns = x / std::f64::consts::PI - 0.5;
+            e > 1e-2 || (turns - turns.round()).abs() * 3.0 < e && e > 0.0
         }
         Op::Unary(Unary::Rsqrt | Unary::Log) => straddles(0),
         Op::Binary(Binary::Div) => straddles(1),

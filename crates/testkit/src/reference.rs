@@ -51,6 +51,25 @@ pub struct Reference {
 /// # Errors
 /// [`EvalError`] if a value is missing or has another type.
 pub fn reference(graph: &Graph, sources: &dyn Fn(&str) -> Option<Tensor>) -> Result<Reference, EvalError> {
+    bounded(graph, sources, true)
+}
+
+/// [`reference`] for a graph that was rewritten, where zeros may have either sign: −(a − b) may have become b − a.
+///
+/// # Errors
+/// Those of [`reference`].
+pub fn reference_of_rewritten(
+    graph: &Graph,
+    sources: &dyn Fn(&str) -> Option<Tensor>,
+) -> Result<Reference, EvalError> {
+    bounded(graph, sources, false)
+}
+
+fn bounded(
+    graph: &Graph,
+    sources: &dyn Fn(&str) -> Option<Tensor>,
+    signs: bool,
+) -> Result<Reference, EvalError> {
     // Loops may hold customs, and those loops.
     let mut plain = graph.clone();
     while plain.ids().any(|id| matches!(plain.node(id).op, Op::Scan(_) | Op::Custom(_))) {
@@ -60,7 +79,7 @@ pub fn reference(graph: &Graph, sources: &dyn Fn(&str) -> Option<Tensor>) -> Res
     let values = eval_all(graph, sources)?;
     let mut errors: Vec<Vec<f64>> = vec![];
     for id in graph.ids() {
-        let bounds = Bounds { graph, id, values: &values, errors: &errors };
+        let bounds = Bounds { graph, id, values: &values, errors: &errors, signs };
         let error = bounds.of_operator();
         assert_eq!(error.len(), values[id.index()].elements(), "a bound for each element of {id}");
         errors.push(error);
@@ -82,6 +101,8 @@ struct Bounds<'a> {
     id: NodeId,
     values: &'a [Tensor],
     errors: &'a [Vec<f64>],
+    /// Do signs of zeros count?
+    signs: bool,
 }
 
 /// The largest relative rounding error of one operation.
@@ -286,7 +307,7 @@ impl Bounds<'_> {
             let whole = |i: usize| (i / stride * extent + last) * stride + i % stride;
             let reduced = Tensor::from_fn(graph.ty(id), |i| self.value().get(whole(i)));
             let (values, errors) = ([values, reduced], [errors]);
-            let part = Bounds { graph: &graph, id, values: &values, errors: &errors };
+            let part = Bounds { graph: &graph, id, values: &values, errors: &errors, signs: self.signs };
             part.of_operator().into_iter().enumerate().for_each(|(i, bound)| bounds[whole(i)] = bound);
         }
         bounds
@@ -392,7 +413,7 @@ impl Bounds<'_> {
             .map(|i| {
                 let inputs: Vec<Element> =
                     operands.iter().map(|(v, e)| Element { value: v.get(i), error: e[i] }).collect();
-                operators::bound(&node.op, &inputs, self.value().get(i))
+                operators::bound(&node.op, &inputs, self.value().get(i), self.signs)
             })
             .collect()
     }

@@ -110,12 +110,12 @@ impl Convolution {
         positions
     }
 
-    /// All elements of the result, in row-major order.
+    /// All elements of the result, in row-major order, each from `start`; what lies beyond the operand is `zero`.
     fn sums<T: Copy>(
         &self,
         [x, kernel]: [&[T]; 2],
         [xs, ks, out]: [Shape; 3],
-        zero: T,
+        [zero, start]: [T; 2],
         add: impl Fn(T, T, T) -> T,
     ) -> Vec<T> {
         let positions = self.terms(xs, ks, out);
@@ -127,7 +127,7 @@ impl Convolution {
             let (n, o) = (index[0], index[1]);
             let first = o / per_group.1 * per_group.0;
             for terms in &positions {
-                let mut sum = zero;
+                let mut sum = start;
                 for c in 0..per_group.0 {
                     let (x, k) = (&x[(n * xs[1] + first + c) * x_size..], &kernel[(o * ks[1] + c) * k_size..]);
                     sum = terms.iter().fold(sum, |sum, &(from, at)| add(sum, from.map_or(zero, |i| x[i]), k[at]));
@@ -290,12 +290,14 @@ impl Operator for Convolution {
         // multiplied: it makes NaN of an infinity.
         if ty.dtype.is_float() {
             let floats = |t: &Tensor| t.scalars().map(Scalar::to_f64).collect::<Vec<_>>();
-            let sums = self.sums([&floats(x), &floats(kernel)], shapes, 0.0, |sum, a, b| sum + a * b);
+            // One term is its own sum, and may be −0.
+            let start = if kernel.shape()[1..].iter().product::<usize>() == 1 { -0.0 } else { 0.0 };
+            let sums = self.sums([&floats(x), &floats(kernel)], shapes, [0.0, start], |sum, a, b| sum + a * b);
             Tensor::from_fn(ty, |i| Scalar::F64(sums[i]))
         } else {
             let ints = |t: &Tensor| t.scalars().map(|s| s.to_i64().expect("not a float")).collect::<Vec<_>>();
             let add = |sum: i64, a: i64, b: i64| sum.wrapping_add(a.wrapping_mul(b));
-            let sums = self.sums([&ints(x), &ints(kernel)], shapes, 0, add);
+            let sums = self.sums([&ints(x), &ints(kernel)], shapes, [0, 0], add);
             Tensor::from_fn(ty, |i| Scalar::I64(sums[i]))
         }
     }

@@ -159,10 +159,11 @@ impl Operator for Dot {
         if ty.dtype.is_float() {
             let (l, r): (Vec<f64>, Vec<f64>) =
                 (lhs.scalars().map(Scalar::to_f64).collect(), rhs.scalars().map(Scalar::to_f64).collect());
+            // From +0, for an empty sum is not −0; but one term is its own sum, and may be −0.
+            let start = if offsets.len() == 1 { -0.0 } else { 0.0 };
             Tensor::from_fn(ty, |i| {
                 let (ls, rs) = starts[i];
-                // From +0: an empty sum is not −0.
-                Scalar::F64(offsets.iter().fold(0.0, |sum, &(lo, ro)| sum + l[ls + lo] * r[rs + ro]))
+                Scalar::F64(offsets.iter().fold(start, |sum, &(lo, ro)| sum + l[ls + lo] * r[rs + ro]))
             })
         } else {
             let ints = |t: &Tensor| t.scalars().map(|s| s.to_i64().expect("not a float")).collect::<Vec<_>>();

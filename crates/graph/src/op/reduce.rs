@@ -127,11 +127,14 @@ impl Operator for Reduce {
         let wide = if ty.dtype == DType::F32 { DType::F64 } else { ty.dtype };
         let mut result = vec![self.combine.identity(wide); ty.elements()];
         let (kept, strides) = (kept_axes(x.ty().rank(), &self.axes), ty.shape.strides());
+        // One element is its own reduction: −0 stays what it is.
+        let is_one = x.elements() == ty.elements();
         let mut i = 0;
         for_each_index(&x.shape(), |index| {
             let to: Vec<usize> = kept.iter().map(|&a| index[a]).collect();
             let slot = &mut result[flat(&strides, &to)];
-            *slot = Reduce::combine(self.combine, *slot, x.get(i).convert(wide));
+            let element = x.get(i).convert(wide);
+            *slot = if is_one { element } else { Reduce::combine(self.combine, *slot, element) };
             i += 1;
         });
         Tensor::from_fn(ty, |i| result[i])

@@ -149,7 +149,10 @@ impl Operator for WindowReduce {
                     self.windows.source(a, shape[lead + a], index[lead + a], k[a])
                 }));
                 if from.len() == shape.rank() {
-                    value = Reduce::combine(self.combine, value, x.get(flat(&strides, &from)).convert(wide));
+                    let element = x.get(flat(&strides, &from)).convert(wide);
+                    // One element is its own reduction: −0 stays what it is.
+                    let is_one = self.windows.elements() == 1;
+                    value = if is_one { element } else { Reduce::combine(self.combine, value, element) };
                 }
             });
             values.push(value);
