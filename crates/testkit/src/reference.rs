@@ -54,10 +54,10 @@ pub fn reference(graph: &Graph, sources: &dyn Fn(&str) -> Option<Tensor>) -> Res
     bounded(graph, sources, true)
 }
 
-/// [`reference`] for a graph that was rewritten, where zeros may have either sign: −(a − b) may have become b − a.
+/// [`reference()`] for a graph that was rewritten, where zeros may have either sign: −(a − b) may have become b − a.
 ///
 /// # Errors
-/// Those of [`reference`].
+/// Those of [`reference()`].
 pub fn reference_of_rewritten(
     graph: &Graph,
     sources: &dyn Fn(&str) -> Option<Tensor>,
