@@ -15,6 +15,8 @@ use crate::{
 pub type Attributes = fn(&Match<'_>) -> Option<Op>;
 /// A rewrite of one node that no pattern expresses.
 pub type Rewrite = fn(&dyn View, Class, &Op, &Children) -> Option<Term>;
+/// Rewrites that are found by looking at a whole graph, by what they replace; classes of terms are numbers of nodes.
+pub type Proposals = fn(&Graph) -> Vec<(NodeId, Term)>;
 
 /// How a rule finds its place.
 #[derive(Clone, Copy)]
@@ -32,6 +34,11 @@ pub enum Form {
         roots: &'static [&'static str],
         /// Gives what the node is rewritten into.
         rewrite: Rewrite,
+    },
+    /// By a look at the whole graph as it enters the e-graph, before any rewriting.
+    Whole {
+        /// Gives what is rewritten into what.
+        propose: Proposals,
     },
 }
 
@@ -73,6 +80,11 @@ pub const fn rule(name: &'static str, lhs: &'static str, rhs: &'static str) -> R
 /// A rule by a function on the nodes of an operator.
 pub const fn function(name: &'static str, roots: &'static [&'static str], rewrite: Rewrite) -> Rule {
     Rule { form: Form::Function { roots, rewrite }, ..rule(name, "", "") }
+}
+
+/// A rule by a look at the whole graph.
+pub const fn whole(name: &'static str, propose: Proposals) -> Rule {
+    Rule { form: Form::Whole { propose }, ..rule(name, "", "") }
 }
 
 impl Rule {
@@ -124,6 +136,7 @@ pub struct Compiled {
 enum Body {
     Pattern { lhs: Box<Pattern>, rhs: Box<Pattern>, names: Names },
     Function { heads: Vec<Head>, rewrite: Rewrite },
+    Whole,
 }
 
 impl Compiled {
@@ -144,10 +157,12 @@ impl Compiled {
                 let kinds = heads.iter().flat_map(|h| h.kinds()).collect();
                 Compiled { rule, kinds, body: Body::Function { heads, rewrite } }
             }
+            Form::Whole { .. } => Compiled { rule, kinds: vec![], body: Body::Whole },
         }
     }
 
-    /// Calls `found` with each result of applying the rule at `class`, until it returns false.
+    /// Calls `found` with each result of applying the rule at `class`, until it returns false. Rules that look at whole graphs
+    /// have none.
     pub fn search(&self, view: &dyn View, class: Class, found: &mut dyn FnMut(Term) -> bool) {
         match &self.body {
             Body::Pattern { lhs, rhs, names } => pattern::search(view, lhs, names, class, &mut |m| {
@@ -169,6 +184,7 @@ impl Compiled {
                     }
                 }
             }
+            Body::Whole => {}
         }
     }
 }
@@ -215,6 +231,7 @@ pub fn rules() -> Vec<RuleInfo> {
         let text = match rule.form {
             Form::Pattern { lhs, rhs } => format!("{lhs} → {rhs}"),
             Form::Function { roots, .. } => format!("({} …)", roots.join(" …), (")),
+            Form::Whole { .. } => "a look at the whole graph".to_owned(),
         };
         let Rule { name, rounding, always, why, .. } = *rule;
         RuleInfo { name, text, rounding, always, why, example: example_graph(rule, 1) }

@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet;
 use crate::{
     Config, Fired, OptimizeError, Saturation, Stop,
     language::{self, EGraph, ENode, Knowledge, Seen},
-    rule,
+    rule::{self, Form},
     view::{self, KINDS, Term},
 };
 
@@ -63,6 +63,20 @@ pub fn saturate(graph: &Graph, config: &Config) -> Result<Saturated, OptimizeErr
     let bound = egraph.total_size().saturating_mul(config.growth.max(1));
     let mut fired = vec![0; rule::all().len()];
     let mut applications = vec![];
+    for &i in &allowed {
+        let Form::Whole { propose } = rule::all()[i].rule.form else { continue };
+        for (node, term) in propose(graph) {
+            let class = given[node.index()];
+            applications.push(Application { rule: i, class });
+            fired[i] += usize::from(apply(
+                &mut egraph,
+                &applications,
+                &term.map(&|c| language::class(given[c as usize])),
+            )?);
+        }
+    }
+    egraph.rebuild();
+    sort_operands(&mut egraph);
     let mut dirty: Vec<Id> = egraph.classes().map(|c| c.id).collect();
     dirty.sort_unstable();
     let mut stop = Stop::Iterations;
@@ -73,15 +87,8 @@ pub fn saturate(graph: &Graph, config: &Config) -> Result<Saturated, OptimizeErr
         egraph.analysis.touched.clear();
         let mut changed = false;
         for (i, class, term) in matches {
-            let ill_typed = |message| OptimizeError::IllTyped { rule: rule::all()[i].rule.name, message };
             applications.push(Application { rule: i, class });
-            egraph.analysis.origin = applications.len() as u32;
-            let new = language::add_term(&mut egraph, &term).map_err(ill_typed)?;
-            let (was, is) = (egraph[egraph.find(class)].data.ty, egraph[egraph.find(new)].data.ty);
-            if was != is {
-                return Err(ill_typed(format!("{was} became {is}")));
-            }
-            if egraph.union(class, new) {
+            if apply(&mut egraph, &applications, &term)? {
                 fired[i] += 1;
                 changed = true;
             }
@@ -104,6 +111,19 @@ pub fn saturate(graph: &Graph, config: &Config) -> Result<Saturated, OptimizeErr
     let (nodes, classes) = (egraph.total_size(), egraph.number_of_classes());
     let saturation = Saturation { iterations, nodes, classes, stop, tried: allowed.len(), fired };
     Ok(Saturated { egraph, given, applications, saturation })
+}
+
+/// Unites the class of the last application with a term. Is that new?
+fn apply(egraph: &mut EGraph, applications: &[Application], term: &Term) -> Result<bool, OptimizeError> {
+    let &Application { rule, class } = applications.last().expect("an application");
+    let ill_typed = |message| OptimizeError::IllTyped { rule: rule::all()[rule].rule.name, message };
+    egraph.analysis.origin = applications.len() as u32;
+    let new = language::add_term(egraph, term).map_err(ill_typed)?;
+    let (was, is) = (egraph[egraph.find(class)].data.ty, egraph[egraph.find(new)].data.ty);
+    if was != is {
+        return Err(ill_typed(format!("{was} became {is}")));
+    }
+    Ok(egraph.union(class, new))
 }
 
 type Matches = Vec<(usize, Id, Term)>;

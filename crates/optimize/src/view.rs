@@ -54,6 +54,14 @@ impl Term {
         scalar.broadcast(ty.shape, vec![])
     }
 
+    /// With other numbers for classes.
+    pub fn map(&self, to: &dyn Fn(Class) -> Class) -> Term {
+        match self {
+            Term::Class(class) => Term::Class(to(*class)),
+            Term::Node(op, operands) => Term::Node(op.clone(), operands.iter().map(|t| t.map(to)).collect()),
+        }
+    }
+
     /// Broadcast to a shape.
     pub fn broadcast(self, shape: Shape, axes: Vec<usize>) -> Term {
         Term::new(op::Broadcast { shape, axes }, [self])

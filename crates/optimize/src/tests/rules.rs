@@ -7,7 +7,7 @@ use bespoke_graph::{Graph, NodeId};
 use super::{Random, difference, run, sources};
 use crate::{
     Rounding, cost,
-    rule::{self, Compiled},
+    rule::{self, Compiled, Form},
     tier0,
     view::Term,
 };
@@ -15,6 +15,9 @@ use crate::{
 const INSTANCES: u64 = 200;
 
 fn first_match(compiled: &Compiled, graph: &Graph, root: NodeId) -> Option<Term> {
+    if let Form::Whole { propose } = compiled.rule.form {
+        return propose(graph).into_iter().find(|(node, _)| *node == root).map(|(_, term)| term);
+    }
     tier0::with_view(graph, |view| {
         let mut found = None;
         compiled.search(view, root.0, &mut |term| {
