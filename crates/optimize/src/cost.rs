@@ -16,8 +16,13 @@ const FLOPS: f64 = 8.0;
 const BANDWIDTH: f64 = 16.0;
 /// Nanoseconds to start a kernel.
 const LAUNCH: f64 = 300.0;
-/// Nanoseconds for a node that is not only another view: of two equal graphs, the one with fewer nodes is better.
+/// Nanoseconds for a node: of two equal graphs, the one with fewer nodes is better.
 const NODE: f64 = 0.1;
+/// Nanoseconds for a node that is only another view.
+const VIEW: f64 = 0.01;
+
+/// Flops of a quotient.
+pub const DIVISION: f64 = 4.0;
 
 /// Constants of at most so many elements are always computed in advance.
 pub const FOLDED_ELEMENTS: usize = 1024;
@@ -50,7 +55,7 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
             _ => 20.0,
         },
         Op::Binary(Binary::Pow | Binary::Atan2 | Binary::Rem) => 40.0,
-        Op::Binary(Binary::Div) => 4.0,
+        Op::Binary(Binary::Div) => DIVISION,
         Op::Binary(_) | Op::Select(_) | Op::Convert(_) => 1.0,
         Op::Gather(_) => 2.0,
         Op::DynamicSlice(_) => 0.5,
@@ -74,18 +79,32 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
     }
 }
 
+/// Nanoseconds of work that is fused into its user.
+pub fn elementwise(flops: f64) -> f64 {
+    flops / FLOPS
+}
+
+/// Nanoseconds of a reduction.
+pub fn reduction(flops: f64) -> f64 {
+    LAUNCH + flops / FLOPS
+}
+
+/// Nanoseconds of a dot or a convolution.
+pub fn contraction(flops: f64, bytes: f64, dtype: DType) -> f64 {
+    let peak = if dtype == DType::F32 { DOT_FLOPS } else { DOT_FLOPS / 2.0 };
+    LAUNCH + f64::max(flops / peak, bytes / BANDWIDTH)
+}
+
 /// Nanoseconds of a node.
 pub fn node(op: &Op, operands: &[Type], ty: &Type) -> f64 {
     let flops = flops(op, operands, ty);
     let bytes = || operands.iter().chain([ty]).map(|t| t.bytes() as f64).sum::<f64>();
     let time = match op {
-        Op::Input(_) | Op::StateRead(_) | Op::Constant(_) | Op::Reshape(_) | Op::Broadcast(_) => return 0.0,
+        Op::Input(_) | Op::StateRead(_) | Op::Constant(_) => return 0.0,
+        Op::Reshape(_) | Op::Broadcast(_) => return VIEW,
         Op::Barrier(_) => return 0.0,
         Op::Custom(custom) => return graph(&custom.body),
-        Op::Dot(_) | Op::Convolution(_) => {
-            let peak = if ty.dtype == DType::F32 { DOT_FLOPS } else { DOT_FLOPS / 2.0 };
-            LAUNCH + f64::max(flops / peak, bytes() / BANDWIDTH)
-        }
+        Op::Dot(_) | Op::Convolution(_) => contraction(flops, bytes(), ty.dtype),
         Op::Reduce(_)
         | Op::ArgReduce(_)
         | Op::WindowReduce(_)
@@ -93,8 +112,8 @@ pub fn node(op: &Op, operands: &[Type], ty: &Type) -> f64 {
         | Op::Cumulative(_)
         | Op::ArgSort(_)
         | Op::ScatterAdd(_)
-        | Op::Scan(_) => LAUNCH + flops / FLOPS,
-        _ => flops / FLOPS,
+        | Op::Scan(_) => reduction(flops),
+        _ => elementwise(flops),
     };
     time + NODE
 }

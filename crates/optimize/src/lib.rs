@@ -24,6 +24,7 @@
 mod bodies;
 mod config;
 mod cost;
+mod einsum;
 mod error;
 mod example;
 mod extract;

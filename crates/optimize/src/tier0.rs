@@ -308,8 +308,7 @@ impl View for Builder<'_> {
     }
 }
 
-/// A graph as it is, for tests of rules.
-#[cfg(test)]
+/// A graph as it is, as rules see it.
 pub fn with_view<T>(graph: &Graph, f: impl FnOnce(&dyn View) -> T) -> T {
     let (config, mut applied) = (Config::default(), Applied::new());
     let mut builder = Builder::new(&config, &mut applied);

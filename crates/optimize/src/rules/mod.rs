@@ -8,6 +8,7 @@ mod algebra;
 mod functions;
 mod linear;
 mod movement;
+mod normal;
 mod reduction;
 mod stable;
 
@@ -21,8 +22,16 @@ use crate::{
 };
 
 /// All topics.
-pub fn topics() -> [&'static [Rule]; 6] {
-    [algebra::RULES, functions::RULES, stable::RULES, movement::RULES, reduction::RULES, linear::RULES]
+pub fn topics() -> [&'static [Rule]; 7] {
+    [
+        algebra::RULES,
+        functions::RULES,
+        stable::RULES,
+        movement::RULES,
+        reduction::RULES,
+        linear::RULES,
+        normal::RULES,
+    ]
 }
 
 /// Is the rewritten value of a float type?
@@ -31,7 +40,7 @@ fn is_float(m: &Match<'_>) -> bool {
 }
 
 /// Is it a value of floats above zero for all finite operands? (Integers wrap, and their quotients are not exact.)
-fn is_positive(view: &dyn View, class: Class) -> bool {
+pub fn is_positive(view: &dyn View, class: Class) -> bool {
     view.ty(class).dtype.is_float() && positive(view, class, 5)
 }
 
