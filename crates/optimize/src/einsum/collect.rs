@@ -16,9 +16,22 @@ pub struct Products<'a> {
     users: Vec<u32>,
     /// Of values that multiplication and its like make.
     pub of: Vec<Option<Product>>,
+    /// The terms of sums and differences, of which no two are multiples of each other.
+    pub sums: Vec<Option<Sum>>,
     /// Is the value part of the product of each of its users?
     pub inlined: Vec<bool>,
 }
+
+/// A sum of products.
+pub struct Sum {
+    /// The terms; they are canonical.
+    pub terms: Vec<Product>,
+    /// Have terms been put together?
+    pub merged: bool,
+}
+
+/// Sums of more terms are not looked at.
+const MAX_TERMS: usize = 8;
 
 impl<'a> Products<'a> {
     /// Looks at all live values.
@@ -33,12 +46,13 @@ impl<'a> Products<'a> {
             users[root.index()] += 1;
             inlined[root.index()] = false;
         }
-        let mut all = Products { graph, view, users, of: vec![None; graph.len()], inlined };
+        let mut all = Products { graph, view, users, of: vec![None; graph.len()], sums: vec![], inlined };
+        all.sums.resize_with(graph.len(), || None);
         for id in graph.ids().filter(|id| live[id.index()]) {
             let ty = graph.ty(id);
             let looked_at = ty.dtype.is_float() && ty.elements() > 0;
             let product = if looked_at { all.product(id) } else { None };
-            if product.is_none() {
+            if product.is_none() && all.sums[id.index()].is_none() {
                 graph.node(id).inputs.iter().for_each(|i| all.inlined[i.index()] = false);
             }
             all.of[id.index()] = product;
@@ -161,6 +175,7 @@ impl<'a> Products<'a> {
                 self.multiply(&mut product, inputs[1], &indices[1])?;
                 product
             }
+            Op::Binary(Binary::Add | Binary::Sub) => self.sum(id)?,
             Op::Convert(_) | Op::Select(_) => return self.delta(id),
             _ => return None,
         };
@@ -168,6 +183,49 @@ impl<'a> Products<'a> {
         let view = self.view;
         product.simplify(&|value| crate::rules::is_positive(view, value.0));
         Some(product)
+    }
+
+    /// The terms of a sum or difference. If they come together as one, it is a product.
+    fn sum(&mut self, id: NodeId) -> Option<Product> {
+        let node = self.graph.node(id);
+        let mut sum = Sum { terms: vec![], merged: false };
+        for (k, &input) in node.inputs.iter().enumerate() {
+            let inner = self.sums[input.index()].as_ref().filter(|_| self.users[input.index()] == 1);
+            let mut terms = match inner {
+                Some(inner) => {
+                    sum.merged |= inner.merged;
+                    inner.terms.clone()
+                }
+                None => vec![self.operand(input).canonical()],
+            };
+            if k == 1 && node.op == Op::Binary(Binary::Sub) {
+                terms.iter_mut().for_each(|t| t.coefficient = -t.coefficient);
+            }
+            for term in terms {
+                match sum.terms.iter_mut().find(|t| t.is_multiple_of(&term)) {
+                    Some(same) => {
+                        same.coefficient += term.coefficient;
+                        same.operators += term.operators + 1;
+                        sum.merged = true;
+                        // x − x is NaN for infinite x.
+                        if same.coefficient == 0.0 {
+                            return None;
+                        }
+                    }
+                    None => sum.terms.push(term),
+                }
+            }
+        }
+        if sum.terms.len() > MAX_TERMS {
+            return None;
+        }
+        if sum.terms.len() == 1 {
+            return sum.terms.pop();
+        }
+        // Each term has a normal form of its own.
+        node.inputs.iter().for_each(|i| self.inlined[i.index()] = false);
+        self.sums[id.index()] = Some(sum);
+        None
     }
 
     /// 1/x; a sum stays in one piece.

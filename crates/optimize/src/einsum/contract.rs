@@ -7,7 +7,7 @@ use bespoke_loops::Combine;
 use bespoke_tensor::{DType, Scalar, Shape, Type};
 use smallvec::SmallVec;
 
-use super::product::{Index, ONE, Product};
+use super::product::{Factor, Index, ONE, Product};
 use crate::{cost, view::Term};
 
 /// A set of indices.
@@ -15,6 +15,10 @@ type Set = u64;
 
 fn set(indices: impl IntoIterator<Item = Index>) -> Set {
     indices.into_iter().filter(|&i| i != ONE).fold(0, |set, i| set | 1 << i)
+}
+
+fn without_ones(indices: &[Index]) -> Vec<Index> {
+    indices.iter().copied().filter(|&i| i != ONE).collect()
 }
 
 /// A part of a product, computed.
@@ -37,16 +41,54 @@ struct Best {
     inverted: bool,
 }
 
+/// What sets are made of.
+struct Leaf<'a> {
+    indices: Set,
+    content: Content<'a>,
+}
+
+enum Content<'a> {
+    /// Factors of one power and the same indices, which are multiplied first: (a·b)².
+    Factors(SmallVec<[&'a Factor; 2]>),
+    Delta([Index; 2]),
+}
+
+impl Leaf<'_> {
+    fn power(&self) -> i8 {
+        match &self.content {
+            Content::Factors(factors) => factors[0].power,
+            Content::Delta(_) => 1,
+        }
+    }
+}
+
+/// Factors to a power of more than one are put together.
+fn leaves(product: &Product) -> SmallVec<[Leaf<'_>; 8]> {
+    let mut leaves: SmallVec<[Leaf<'_>; 8]> = SmallVec::new();
+    for factor in &product.factors {
+        let indices = set(factor.indices.iter().copied());
+        let fits = |l: &&mut Leaf<'_>| {
+            l.indices == indices && l.power() == factor.power && factor.power.unsigned_abs() > 1
+        };
+        match leaves.iter_mut().find(fits) {
+            Some(Leaf { content: Content::Factors(factors), .. }) => factors.push(factor),
+            _ => leaves.push(Leaf { indices, content: Content::Factors([factor].into_iter().collect()) }),
+        }
+    }
+    let deltas = product.deltas.iter().map(|&d| Leaf { indices: set(d), content: Content::Delta(d) });
+    leaves.extend(deltas);
+    leaves
+}
+
 /// Everything that is known while a product is planned.
 struct Plan<'a> {
     product: &'a Product,
     dtype: DType,
-    /// The indices of each factor and δ.
-    leaves: SmallVec<[Set; 8]>,
+    leaves: SmallVec<[Leaf<'a>; 8]>,
     best: Vec<Best>,
     /// With what repeated indices give.
     coefficient: f64,
-    /// The factor that the coefficient is multiplied with, if not the whole.
+    /// The leaf that the coefficient is multiplied with, if not the whole.
     scaled: Option<usize>,
 }
 
@@ -58,11 +100,9 @@ pub fn contract(product: &Product, dtype: DType) -> Option<Term> {
 
 impl<'a> Plan<'a> {
     fn new(product: &'a Product, dtype: DType) -> Plan<'a> {
-        let factors = product.factors.iter().map(|f| set(f.indices.iter().copied()));
-        let deltas = product.deltas.iter().map(|&d| set(d));
-        let leaves: SmallVec<[Set; 8]> = factors.chain(deltas).collect();
+        let leaves = leaves(product);
         // What is summed over, but nothing depends on.
-        let used = leaves.iter().fold(0, |set, leaf| set | leaf);
+        let used = leaves.iter().fold(0, |set, leaf| set | leaf.indices);
         let repeated = product.bound.iter().filter(|i| used >> **i & 1 == 0);
         let repeats = repeated.map(|&i| product.extents[i as usize] as f64).product::<f64>();
         let coefficient = product.coefficient * repeats;
@@ -79,17 +119,17 @@ impl<'a> Plan<'a> {
     /// The smallest factor, if it is smaller than the result: the coefficient goes there.
     fn smallest(&self) -> Option<usize> {
         let plain = (0..self.product.factors.len()).filter(|&k| self.product.factors[k].power == 1);
-        let smallest =
-            plain.min_by(|&a, &b| self.elements(self.leaves[a]).total_cmp(&self.elements(self.leaves[b])))?;
+        let elements = |leaf: usize| self.elements(self.leaves[leaf].indices);
+        let smallest = plain.min_by(|&a, &b| elements(a).total_cmp(&elements(b)))?;
         let result = self.elements(set(self.product.result.iter().copied()));
         let worth = self.coefficient != 1.0 && self.coefficient != -1.0;
-        (worth && self.elements(self.leaves[smallest]) < result).then_some(smallest)
+        (worth && elements(smallest) < result).then_some(smallest)
     }
 
     /// The indices that a set of leaves must leave, since something else has them.
     fn needed(&self, all: usize) -> Set {
         let others = self.leaves.iter().enumerate().filter(|(k, _)| all >> k & 1 == 0);
-        others.fold(set(self.product.result.iter().copied()), |set, leaf| set | leaf.1)
+        others.fold(set(self.product.result.iter().copied()), |set, leaf| set | leaf.1.indices)
     }
 
     fn dims(&self, indices: Set) -> SmallVec<[usize; 8]> {
@@ -107,11 +147,14 @@ impl<'a> Plan<'a> {
     }
 
     fn leaf(&self, all: usize) -> Best {
-        let leaf = all.trailing_zeros() as usize;
-        let power = self.product.factors.get(leaf).map_or(1, |f| f.power);
-        let indices = self.leaves[leaf];
+        let leaf = &self.leaves[all.trailing_zeros() as usize];
+        let (power, indices) = (leaf.power(), leaf.indices);
         let left = indices & self.needed(all);
-        let mut cost = self.elementwise(f64::from(power.unsigned_abs()) - 1.0, indices);
+        let count = match &leaf.content {
+            Content::Factors(factors) => factors.len() as f64,
+            Content::Delta(_) => 2.0,
+        };
+        let mut cost = self.elementwise(count - 1.0 + f64::from(power.unsigned_abs()) - 1.0, indices);
         let mut inverted = power < 0;
         if left != indices {
             if inverted {
@@ -210,7 +253,12 @@ impl<'a> Plan<'a> {
         }
         let (a, b) = (self.build(best.first)?, self.build(all & !best.first)?);
         let (sa, sb) = (set(a.indices.iter().copied()), set(b.indices.iter().copied()));
-        let union = self.order(sa | sb);
+        let union = match sa | sb {
+            all if all & !set(self.product.result.iter().copied()) == 0 => self.order(all),
+            all if all == sa => a.indices.clone(),
+            all if all == sb => b.indices.clone(),
+            all => self.order(all),
+        };
         if best.indices == sa | sb {
             let (function, [a, b]) = match (a.inverted, b.inverted) {
                 (false, true) => (Binary::Div, [a, b]),
@@ -251,31 +299,47 @@ impl<'a> Plan<'a> {
     }
 
     fn build_leaf(&self, leaf: usize, best: &Best) -> Option<Part> {
-        let Some(factor) = self.product.factors.get(leaf) else {
-            let [a, b] = self.product.deltas[leaf - self.product.factors.len()];
-            let indices = self.order(set([a, b]));
-            let shape = self.shape(&indices)?;
-            let counter = |axis| Term::new(op::Iota { ty: Type { dtype: DType::I32, shape }, axis }, []);
-            let equal = Term::new(Binary::Eq, [counter(0), counter(1)]);
-            let term = Term::new(op::Convert { dtype: self.dtype }, [equal]);
-            return Some(self.summed(Part { term, indices, inverted: false }, best.indices));
+        let content = &self.leaves[leaf].content;
+        let indices = match content {
+            Content::Factors(factors) => without_ones(&factors[0].indices),
+            Content::Delta(delta) => delta.to_vec(),
         };
-        let indices: Vec<Index> = factor.indices.iter().copied().filter(|&i| i != ONE).collect();
-        let value = Term::Class(factor.value.0);
-        let value =
-            if indices.len() < factor.indices.len() { value.reshape(self.shape(&indices)?) } else { value };
-        let mut term = value.clone();
-        for _ in 1..factor.power.unsigned_abs() {
-            term = Term::new(Binary::Mul, [term, value.clone()]);
-        }
-        let mut part = Part { term, indices, inverted: factor.power < 0 };
+        let shape = self.shape(&indices)?;
+        let term = match content {
+            Content::Delta(_) => {
+                let counter = |axis| Term::new(op::Iota { ty: Type { dtype: DType::I32, shape }, axis }, []);
+                let equal = Term::new(Binary::Eq, [counter(0), counter(1)]);
+                Term::new(op::Convert { dtype: self.dtype }, [equal])
+            }
+            Content::Factors(factors) => {
+                let mut term: Option<Term> = None;
+                for factor in factors {
+                    let value = self.align(self.value(factor)?, &indices)?;
+                    term = Some(match term {
+                        None => value,
+                        Some(term) => Term::new(Binary::Mul, [term, value]),
+                    });
+                }
+                let base = term?;
+                let again = std::iter::repeat_n(&base, usize::from(factors[0].power.unsigned_abs()) - 1);
+                again.fold(base.clone(), |term, base| Term::new(Binary::Mul, [term, base.clone()]))
+            }
+        };
+        let mut part = Part { term, indices, inverted: self.leaves[leaf].power() < 0 };
         if self.scaled == Some(leaf) {
             part = self.scaled(part, self.coefficient)?;
         }
-        if set(part.indices.iter().copied()) == best.indices {
+        if self.leaves[leaf].indices == best.indices {
             return Some(part);
         }
         Some(self.summed(self.upright(part)?, best.indices))
+    }
+
+    /// A factor's value without axes of extent 1.
+    fn value(&self, factor: &Factor) -> Option<Part> {
+        let indices = without_ones(&factor.indices);
+        let term = Term::Class(factor.value.0).reshape(self.shape(&indices)?);
+        Some(Part { term, indices, inverted: false })
     }
 
     /// 1/x of what is to be divided by.
@@ -314,8 +378,7 @@ impl<'a> Plan<'a> {
             let part = self.upright(self.build(all)?)?;
             self.scaled(part, if self.scaled.is_some() { 1.0 } else { self.coefficient })?
         };
-        let order: Vec<Index> = product.result.iter().copied().filter(|&i| i != ONE).collect();
-        let aligned = self.align(part, &order)?;
+        let aligned = self.align(part, &without_ones(&product.result))?;
         let dims: Vec<usize> =
             product.result.iter().map(|&i| if i == ONE { 1 } else { product.extents[i as usize] }).collect();
         Some(aligned.reshape(Shape::new(&dims).ok()?))

@@ -110,6 +110,46 @@ impl Product {
         true
     }
 
+    /// The same with indices named in the order in which the result and the factors have them, so that equal products of one
+    /// shape compare as equal.
+    pub fn canonical(mut self) -> Product {
+        let mut names: SmallVec<[Index; 8]> = SmallVec::from_elem(ONE, self.extents.len());
+        let mut extents: SmallVec<[usize; 8]> = SmallVec::new();
+        let factors = self.factors.iter().flat_map(|f| f.indices.iter());
+        let all = self.result.iter().chain(factors).chain(self.deltas.iter().flatten()).chain(&self.bound);
+        for &i in all.filter(|&&i| i != ONE) {
+            if names[i as usize] == ONE {
+                names[i as usize] = extents.len() as Index;
+                extents.push(self.extents[i as usize]);
+            }
+        }
+        let rename = |i: &mut Index| {
+            if *i != ONE {
+                *i = names[*i as usize];
+            }
+        };
+        self.factors.iter_mut().for_each(|f| f.indices.iter_mut().for_each(rename));
+        self.deltas.iter_mut().for_each(|d| {
+            d.iter_mut().for_each(rename);
+            d.sort_unstable();
+        });
+        self.result.iter_mut().chain(&mut self.bound).for_each(rename);
+        self.factors.sort_unstable();
+        self.deltas.sort_unstable();
+        self.bound.sort_unstable();
+        self.extents = extents;
+        self
+    }
+
+    /// Are they equal but for the coefficient? Both must be canonical.
+    pub fn is_multiple_of(&self, other: &Product) -> bool {
+        self.factors == other.factors
+            && self.deltas == other.deltas
+            && self.result == other.result
+            && self.bound == other.bound
+            && self.extents == other.extents
+    }
+
     /// Gives `index` another name, or none if some value then had one index twice.
     fn rename(&self, index: Index, to: Index) -> Option<Product> {
         let mut renamed = self.clone();
