@@ -123,7 +123,7 @@ fn trim(scan: &Scan, used: &[usize]) -> Trimmed {
     Trimmed { scan, operands, results }
 }
 
-/// Flops of one result of a scan: its share of all steps.
-pub fn flops(scan: &Scan) -> f64 {
-    scan.length as f64 * cost::graph_flops(&scan.body) / scan.body.outputs().len().max(1) as f64
+/// What one result of a scan takes, if a step takes so much: its share of all steps.
+pub fn share(scan: &Scan, step: f64) -> f64 {
+    scan.length as f64 * step / scan.body.outputs().len().max(1) as f64
 }

@@ -68,7 +68,7 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
         Op::Reduce(_) | Op::ArgReduce(_) => return operand(0),
         Op::WindowReduce(r) => r.windows.elements() as f64,
         Op::WindowArg(a) => 2.0 * a.windows.elements() as f64,
-        Op::Scan(scan) => return bodies::flops(scan),
+        Op::Scan(scan) => return bodies::share(scan, graph_flops(&scan.body)),
         Op::ScatterAdd(_) => return operand(0) + 2.0 * operand(operands.len() - 1),
         Op::Convolution(_) => {
             return 2.0 * n * operands[1].shape[1..].iter().map(|&k| k as f64).product::<f64>();
@@ -111,8 +111,8 @@ pub fn node(op: &Op, operands: &[Type], ty: &Type) -> f64 {
         | Op::WindowArg(_)
         | Op::Cumulative(_)
         | Op::ArgSort(_)
-        | Op::ScatterAdd(_)
-        | Op::Scan(_) => reduction(flops),
+        | Op::ScatterAdd(_) => reduction(flops),
+        Op::Scan(scan) => LAUNCH + bodies::share(scan, graph(&scan.body)),
         _ => elementwise(flops),
     };
     time + NODE

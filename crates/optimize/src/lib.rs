@@ -29,6 +29,7 @@ mod error;
 mod example;
 mod extract;
 mod language;
+mod loops;
 mod optimize;
 mod pattern;
 mod regions;

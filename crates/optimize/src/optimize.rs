@@ -4,9 +4,9 @@ use bespoke_graph::{Graph, NodeId, Operator, inline_customs};
 use bespoke_tensor::Type;
 
 use crate::{
-    Config, Finding, Fired, OptimizeError, Policy, Report, bodies, cost,
+    Config, Finding, Fired, OptimizeError, Policy, Report, Rounding, bodies, cost,
     extract::{self, Choice, Choices},
-    regions, rematerialise, rule,
+    loops, regions, rematerialise, rule,
     saturate::{self, Saturated},
     tier0,
 };
@@ -16,8 +16,31 @@ use crate::{
 /// # Errors
 /// [`OptimizeError`] if a rule breaks its promise.
 pub fn optimize(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
+    let graph = inline_customs(graph);
+    let whole = with_loops(&graph, config)?;
+    if !config.egraph || config.rounding < Rounding::Reassociates {
+        return Ok(whole);
+    }
+    let Some(split) = loops::fission(&graph) else { return Ok(whole) };
+    let split = with_loops(&split, config)?;
+    let is_better = cost::graph(&split.0) < cost::graph(&whole.0)
+        && largest(&split.0) <= LARGER.saturating_mul(largest(&graph));
+    Ok(if is_better { split } else { whole })
+}
+
+/// A loop that is taken apart may need values so many times as large as the largest of the graph.
+const LARGER: usize = 4;
+
+/// The most bytes of a value.
+fn largest(graph: &Graph) -> usize {
+    let live = graph.live();
+    graph.ids().filter(|id| live[id.index()]).map(|id| graph.ty(id).bytes()).max().unwrap_or(0)
+}
+
+/// [`optimize`] without taking loops apart.
+fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
     let mut report = Report::default();
-    let graph = &bodies::rewrite(&inline_customs(graph), config, &mut report)?;
+    let graph = &bodies::rewrite(graph, config, &mut report)?;
     let (mut result, applied) = tier0::tier0(graph, config)?;
     if cost::graph(&result) > cost::graph(graph) {
         result = tier0::compact(graph); // rules that are better alone may cost a node together

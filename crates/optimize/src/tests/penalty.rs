@@ -13,6 +13,8 @@ const CODE: usize = 20;
 
 /// h(1 − h), and what it is made of.
 struct Code {
+    x: NodeId,
+    h: NodeId,
     w: NodeId,
     b: NodeId,
     slope: NodeId,
@@ -30,7 +32,7 @@ fn code(g: &mut Graph) -> Code {
     let one = g.fill_like(h, 1.0);
     let rest = g.minus(one, h);
     let slope = g.times(h, rest);
-    Code { w, b, slope }
+    Code { x, h, w, b, slope }
 }
 
 /// 1 where two counters are equal.
@@ -79,6 +81,11 @@ fn by_columns(g: &mut Graph, c: &Code) -> NodeId {
     g.times(slope, columns)
 }
 
+/// By the compiler's own derivative, a loop over rows.
+fn by_loop(g: &mut Graph, c: &Code) -> NodeId {
+    bespoke_autodiff::batch_jacobian(g, c.h, c.x).unwrap()
+}
+
 /// Σ J².
 fn square(g: &mut Graph, j: NodeId) -> NodeId {
     let square = g.times(j, j);
@@ -103,7 +110,7 @@ fn by_dot(g: &mut Graph, j: NodeId) -> NodeId {
 type Jacobian = fn(&mut Graph, &Code) -> NodeId;
 type Norm = fn(&mut Graph, NodeId) -> NodeId;
 
-const SPELLINGS: [(&str, Jacobian, Norm); 7] = [
+const SPELLINGS: [(&str, Jacobian, Norm); 8] = [
     ("product", product, square),
     ("permuted", permuted, square),
     ("rows", by_rows, square),
@@ -111,6 +118,7 @@ const SPELLINGS: [(&str, Jacobian, Norm); 7] = [
     ("axis by axis", product, axis_by_axis),
     ("dot", permuted, by_dot),
     ("rows, dot", by_rows, by_dot),
+    ("loop", by_loop, square),
 ];
 
 fn penalty(jacobian: Jacobian, norm: Norm, gradient: bool) -> Graph {

@@ -1,0 +1,6 @@
+//! Loops of graphs.
+
+mod batch;
+mod fission;
+
+pub use fission::fission;
