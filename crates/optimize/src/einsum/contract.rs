@@ -118,7 +118,7 @@ impl<'a> Plan<'a> {
 
     /// The smallest factor, if it is smaller than the result: the coefficient goes there.
     fn smallest(&self) -> Option<usize> {
-        let plain = (0..self.product.factors.len()).filter(|&k| self.product.factors[k].power == 1);
+        let plain = (0..self.leaves.len()).filter(|&k| self.leaves[k].power() == 1);
         let elements = |leaf: usize| self.elements(self.leaves[leaf].indices);
         let smallest = plain.min_by(|&a, &b| elements(a).total_cmp(&elements(b)))?;
         let result = self.elements(set(self.product.result.iter().copied()));
