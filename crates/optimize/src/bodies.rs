@@ -2,7 +2,7 @@
 
 use bespoke_graph::{Body, Graph, NodeId, Op, op::Scan};
 
-use crate::{Config, OptimizeError, Policy, Report, cost, optimize, tier0};
+use crate::{Config, OptimizeError, Policy, Report, optimize::with_loops, tier0};
 
 /// The graph with the bodies of its scans trimmed and rewritten.
 pub fn rewrite(graph: &Graph, config: &Config, report: &mut Report) -> Result<Graph, OptimizeError> {
@@ -23,7 +23,7 @@ pub fn rewrite(graph: &Graph, config: &Config, report: &mut Report) -> Result<Gr
         let mut trimmed = trim(scan_of(graph, id).expect("it is a scan"), &results);
         // A step's values live as long as the step.
         let config = Config { policy: Policy::KeepAll, ..config.clone() };
-        let (body, inner) = optimize(&trimmed.scan.body, &config)?;
+        let (body, inner) = with_loops(&trimmed.scan.body, &config)?;
         trimmed.scan.body = Body::new(body);
         report.add_body(inner);
         loops.push((id, trimmed));

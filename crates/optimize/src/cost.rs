@@ -3,7 +3,7 @@
 //! A dot or reduction is a kernel: max(flops / peak, bytes / bandwidth) + launch. Elementwise operators and movement fuse
 //! into their users and cost their flops only. Constants cost nothing, nor what can be computed from them in advance.
 
-use bespoke_graph::{Graph, Op, op::Binary, op::Unary};
+use bespoke_graph::{Graph, NodeId, Op, op::Binary, op::Unary};
 use bespoke_tensor::{DType, Type};
 
 use crate::bodies;
@@ -131,15 +131,26 @@ pub fn graph_flops(graph: &Graph) -> f64 {
 fn total(graph: &Graph, measure: fn(&Op, &[Type], &Type) -> f64) -> f64 {
     let live = graph.live();
     let mut closed = vec![false; graph.len()];
+    let mut loops: Vec<NodeId> = vec![];
     let mut sum = 0.0;
     for id in graph.ids().filter(|i| live[i.index()]) {
         let node = graph.node(id);
         let operands: Vec<Type> = node.inputs.iter().map(|&i| graph.ty(i)).collect();
         closed[id.index()] = matches!(node.op, Op::Constant(_))
             || (node.inputs.iter().all(|i| closed[i.index()]) && is_foldable(&node.op, &operands, &node.ty));
-        if !closed[id.index()] {
-            sum += measure(&node.op, &operands, &node.ty);
+        if closed[id.index()] {
+            continue;
         }
+        let mut times = 1.0;
+        if let Op::Scan(scan) = &node.op {
+            // All of the loop, once.
+            if loops.iter().any(|&other| graph.are_siblings(other, id)) {
+                continue;
+            }
+            loops.push(id);
+            times = scan.body.outputs().len() as f64;
+        }
+        sum += times * measure(&node.op, &operands, &node.ty);
     }
     sum
 }

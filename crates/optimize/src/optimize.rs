@@ -37,8 +37,8 @@ fn largest(graph: &Graph) -> usize {
     graph.ids().filter(|id| live[id.index()]).map(|id| graph.ty(id).bytes()).max().unwrap_or(0)
 }
 
-/// [`optimize`] without taking loops apart.
-fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
+/// [`optimize`] without taking loops apart: a loop within a loop may be there to save memory.
+pub fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
     let mut report = Report::default();
     let graph = &bodies::rewrite(graph, config, &mut report)?;
     let (mut result, applied) = tier0::tier0(graph, config)?;

@@ -295,7 +295,11 @@ impl<'a> Split<'a> {
         let mut new: Vec<Option<NodeId>> = vec![None; body.len()];
         let mut operands = vec![];
         let mut add = |rest: &mut Graph, id: NodeId, operand: NodeId| {
-            let name = format!("v{}", id.index());
+            // What has been moved out gets a name that no operand has: those are not only digits.
+            let name = match &body.node(id).op {
+                Op::Input(input) => input.name.clone(),
+                _ => id.index().to_string(),
+            };
             new[id.index()] = Some(rest.input(&name, body.ty(id)).expect("numbers differ"));
             operands.push(operand);
         };
