@@ -120,19 +120,24 @@ pub fn node(op: &Op, operands: &[Type], ty: &Type) -> f64 {
 
 /// Nanoseconds of a graph's live nodes.
 pub fn graph(graph: &Graph) -> f64 {
-    total(graph, node)
+    nodes(graph).iter().sum()
+}
+
+/// Nanoseconds of each node of a graph; none of what is dead or computed in advance.
+pub fn nodes(graph: &Graph) -> Vec<f64> {
+    each(graph, node)
 }
 
 /// Flops of a graph's live nodes.
 pub fn graph_flops(graph: &Graph) -> f64 {
-    total(graph, flops)
+    each(graph, flops).iter().sum()
 }
 
-fn total(graph: &Graph, measure: fn(&Op, &[Type], &Type) -> f64) -> f64 {
+fn each(graph: &Graph, measure: fn(&Op, &[Type], &Type) -> f64) -> Vec<f64> {
     let live = graph.live();
     let mut closed = vec![false; graph.len()];
+    let mut costs = vec![0.0; graph.len()];
     let mut loops: Vec<NodeId> = vec![];
-    let mut sum = 0.0;
     for id in graph.ids().filter(|i| live[i.index()]) {
         let node = graph.node(id);
         let operands: Vec<Type> = node.inputs.iter().map(|&i| graph.ty(i)).collect();
@@ -150,7 +155,7 @@ fn total(graph: &Graph, measure: fn(&Op, &[Type], &Type) -> f64) -> f64 {
             loops.push(id);
             times = scan.body.outputs().len() as f64;
         }
-        sum += times * measure(&node.op, &operands, &node.ty);
+        costs[id.index()] = times * measure(&node.op, &operands, &node.ty);
     }
-    sum
+    costs
 }

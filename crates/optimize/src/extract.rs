@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     Candidate, cost,
+    regions::Region,
     saturate::Saturated,
     tier0::{roots, sources},
 };
@@ -52,7 +53,7 @@ pub type Choice = Vec<u32>;
 
 impl Choices {
     /// Reads an e-graph.
-    pub fn new(graph: &Graph, saturated: &Saturated) -> Choices {
+    pub fn new(Region { graph, .. }: &Region, saturated: &Saturated) -> Choices {
         let egraph = &saturated.egraph;
         let mut ids: Vec<egg::Id> = egraph.classes().map(|c| c.id).collect();
         ids.sort_unstable();
@@ -188,7 +189,7 @@ impl Choices {
     }
 
     /// The graph of a choice. Nodes come in the order of the graph given where that is possible.
-    fn graph(&self, graph: &Graph, choice: &Choice) -> Option<Graph> {
+    fn graph(&self, Region { graph, shown, .. }: &Region, choice: &Choice) -> Option<Graph> {
         let order = self.order(choice)?;
         let mut used = vec![false; self.classes.len()];
         order.iter().for_each(|&c| used[c as usize] = true);
@@ -211,6 +212,12 @@ impl Choices {
                 .expect("roots are given, so they are built")
         };
         roots(graph, &mut result, &of);
+        let numbers = graph.outputs().len()..;
+        for (number, id) in numbers.zip(shown) {
+            if let Some(id) = built[self.given[id.index()] as usize] {
+                result.set_output(&number.to_string(), id).expect("numbers are distinct");
+            }
+        }
         Some(result)
     }
 
@@ -344,14 +351,14 @@ impl Trial<'_> {
 }
 
 /// The cheapest graph, how it was chosen, and all candidates with the chosen one first.
-pub fn extract(graph: &Graph, choices: &Choices) -> (Graph, Choice, Vec<Candidate>) {
+pub fn extract(region: &Region, choices: &Choices) -> (Graph, Choice, Vec<Candidate>) {
     let mut greedy = choices.greedy(true);
     if choices.order(&greedy).is_none() {
         greedy = choices.greedy(false);
     }
     let mut found: Vec<(Candidate, Graph, Choice)> = vec![];
     let mut consider = |name: &'static str, choice: Choice| {
-        if let Some(built) = choices.graph(graph, &choice) {
+        if let Some(built) = choices.graph(region, &choice) {
             found.push((Candidate { name, cost: cost::graph(&built) }, built, choice));
         }
     };

@@ -2,11 +2,14 @@
 
 use bespoke_graph::{Graph, NodeId, Operator, inline_customs};
 use bespoke_tensor::Type;
+use rustc_hash::FxHashMap;
 
 use crate::{
-    Config, Finding, Fired, OptimizeError, Policy, Report, Rounding, bodies, cost,
+    Candidate, Config, Finding, Fired, OptimizeError, Policy, Report, Rounding, Saturation, bodies, cost,
     extract::{self, Choice, Choices},
-    loops, regions, rematerialise, rule,
+    loops,
+    regions::{self, Region},
+    rematerialise, rule,
     saturate::{self, Saturated},
     tier0,
 };
@@ -50,7 +53,7 @@ pub fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), Opt
     report.always = rules.map(|(c, &times)| Fired { rule: c.rule.name, times }).collect();
     report.folded = applied.folded;
     if config.egraph {
-        result = regions::search_regions(&result, config, &mut report)?;
+        result = regions::search_regions(result, config, &mut report)?;
     }
     if config.policy != Policy::KeepAll {
         let (again, done) = rematerialise(&result, config.policy);
@@ -67,23 +70,31 @@ pub fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), Opt
     Ok((result, report))
 }
 
-/// The cheapest graph found by saturation. `names` are the nodes as the report calls them.
-pub fn search(
-    graph: &Graph,
-    names: &[NodeId],
-    config: &Config,
-    report: &mut Report,
-) -> Result<Graph, OptimizeError> {
-    let saturated = saturate::saturate(graph, config)?;
-    let choices = Choices::new(graph, &saturated);
-    let (found, choice, candidates) = extract::extract(graph, &choices);
-    report.found.extend(findings(graph, names, &saturated, &choices, &choice));
-    report.add(saturated.saturation, candidates);
+/// What a search found.
+pub struct Found {
+    /// The cheapest graph; none if that is the one given.
+    pub graph: Option<Graph>,
+    /// The rewrites that are part of it, with nodes of the graph given.
+    pub findings: Vec<Finding>,
+    /// How rewriting went.
+    pub saturation: Saturation,
+    /// The candidates of extraction, the cheapest first.
+    pub candidates: Vec<Candidate>,
+}
+
+/// The cheapest graph found by saturation. Values that a region shows to others are outputs of it if they are computed;
+/// they are numbered after its own.
+pub fn search(region: &Region, config: &Config) -> Result<Found, OptimizeError> {
+    let graph = &region.graph;
+    let saturated = saturate::saturate(region, config)?;
+    let choices = Choices::new(region, &saturated);
+    let (found, choice, candidates) = extract::extract(region, &choices);
     // What has just come together may be simplified further; a result that is not cheaper is not worth a change.
     let (tidy, _) = tier0::tier0(&found, config)?;
     let best = if cost::graph(&tidy) <= cost::graph(&found) { tidy } else { tier0::compact(&found) };
-    let (was, is) = (cost::graph(graph), cost::graph(&best));
-    Ok(if is < was { best } else { graph.clone() })
+    let is_better = cost::graph(&best) < cost::graph(graph);
+    let findings = if is_better { findings(graph, &saturated, &choices, &choice) } else { vec![] };
+    Ok(Found { graph: is_better.then_some(best), findings, saturation: saturated.saturation, candidates })
 }
 
 fn node_flops(graph: &Graph, id: NodeId) -> f64 {
@@ -93,33 +104,31 @@ fn node_flops(graph: &Graph, id: NodeId) -> f64 {
 }
 
 /// The rewrites that are part of a choice, with the nodes of the graph that they replace.
-fn findings(
-    graph: &Graph,
-    names: &[NodeId],
-    saturated: &Saturated,
-    choices: &Choices,
-    choice: &Choice,
-) -> Vec<Finding> {
+fn findings(graph: &Graph, saturated: &Saturated, choices: &Choices, choice: &Choice) -> Vec<Finding> {
     let Some(order) = choices.order(choice) else { return vec![] };
     let mut used = vec![false; choices.classes.len()];
     let mut made: Vec<(u32, Vec<u32>)> = vec![];
+    let mut group: FxHashMap<u32, usize> = FxHashMap::default();
     for &class in &order {
         used[class as usize] = true;
         let origin = choices.node(choice, class).origin;
-        match made.iter_mut().find(|m| m.0 == origin) {
-            Some(group) => group.1.push(class),
-            None if origin > 0 => made.push((origin, vec![class])),
-            None => {}
+        if origin > 0 {
+            let g = *group.entry(origin).or_insert(made.len());
+            if g == made.len() {
+                made.push((origin, vec![]));
+            }
+            made[g].1.push(class);
         }
     }
-    let dense = |id: egg::Id| {
-        let id = saturated.egraph.find(id);
-        saturated.given.iter().position(|&g| saturated.egraph.find(g) == id)
-    };
+    let mut first: FxHashMap<egg::Id, NodeId> = FxHashMap::default();
+    for id in graph.ids() {
+        first.entry(saturated.egraph.find(saturated.given[id.index()])).or_insert(id);
+    }
+    let live = graph.live();
     // A node of the graph is replaced if its class is not used, or is computed in a new way.
     let is_replaced = |id: NodeId| {
         let class = choices.given[id.index()] as usize;
-        !used[class] || choices.node(choice, class as u32).origin > 0
+        live[id.index()] && (!used[class] || choices.node(choice, class as u32).origin > 0)
     };
     let mut counted = vec![false; graph.len()];
     let mut findings = vec![];
@@ -127,7 +136,8 @@ fn findings(
     for (origin, classes) in made {
         let application = saturated.applications[origin as usize - 1];
         let mut before = vec![];
-        let mut stack: Vec<NodeId> = dense(application.class).map(|i| NodeId(i as u32)).into_iter().collect();
+        let mut stack: Vec<NodeId> =
+            first.get(&saturated.egraph.find(application.class)).copied().into_iter().collect();
         while let Some(id) = stack.pop() {
             if is_replaced(id) && !std::mem::replace(&mut counted[id.index()], true) {
                 before.push(id);
@@ -142,7 +152,7 @@ fn findings(
         finding.after.extend(classes.iter().map(|&c| choices.node(choice, c).op.name()));
         finding.flops_after += classes.iter().map(|&c| choices.node(choice, c).flops).sum::<f64>();
         finding.flops_before += before.iter().map(|&id| node_flops(graph, id)).sum::<f64>();
-        finding.before.extend(before.iter().map(|id| (names[id.index()], graph.node(*id).op.name())));
+        finding.before.extend(before.iter().map(|id| (*id, graph.node(*id).op.name())));
         if !finding.before.is_empty() {
             findings.extend(pending.take());
         }

@@ -1,26 +1,38 @@
 //! Regions of large graphs, each searched on its own.
 //!
 //! Nodes are in topological order, so consecutive ones are convex: no path leaves a region and comes back. Regions end
-//! before dots, which few rewrites cross. A value from outside is an input of the region; constants are copied.
+//! before dots, which few rewrites cross. Those that are equal up to renaming are searched once, and what is found is used
+//! at each place; different ones are searched in parallel. Measured on training steps (cost found, in time of the model
+//! machine): ResNets of any depth gain as much as from a search of the whole, in a tenth of its time; transformers, where
+//! a factor may move from the forward half to the backward half, two thirds of it. So graphs of up to a few thousand nodes
+//! are searched whole.
 
-use std::ops::Range;
+mod cut;
+mod splice;
+
+use std::{ops::Range, sync::Arc};
 
 use bespoke_graph::{Graph, NodeId, Op};
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 
-use crate::{Config, OptimizeError, Report, optimize::search, tier0};
+pub use cut::Region;
+use cut::{Cut, Cutting};
+
+use crate::{
+    Config, OptimizeError, Report,
+    optimize::{Found, search},
+};
 
 /// Graphs of fewer nodes are one region.
 const WHOLE: usize = 4000;
-/// A region has at least so many nodes.
-const SMALL: usize = 300;
+/// A region has at least so many nodes, but the last one.
+const SMALL: usize = 200;
 /// A region is cut here even where there is no dot.
-const LARGE: usize = 1000;
+const LARGE: usize = 500;
 
 /// The ranges of node numbers to search one by one.
-pub fn regions(graph: &Graph) -> Vec<Range<usize>> {
-    if graph.len() < WHOLE {
-        return std::iter::once(0..graph.len()).collect();
-    }
+fn ranges(graph: &Graph) -> Vec<Range<usize>> {
     let mut cuts = vec![];
     let mut start = 0;
     for id in graph.ids() {
@@ -34,95 +46,39 @@ pub fn regions(graph: &Graph) -> Vec<Range<usize>> {
     cuts
 }
 
-/// Searches every region.
-pub fn search_regions(graph: &Graph, config: &Config, report: &mut Report) -> Result<Graph, OptimizeError> {
-    let regions = regions(graph);
-    report.regions = regions.len();
-    if let [_] = regions[..] {
+/// The cheapest graph that is found, in one search or by regions.
+pub fn search_regions(graph: Graph, config: &Config, report: &mut Report) -> Result<Graph, OptimizeError> {
+    if graph.len() < WHOLE {
         let names: Vec<NodeId> = graph.ids().collect();
-        return search(graph, &names, config, report);
+        let region = Region::whole(graph);
+        let found = search(&region, config)?;
+        report.add(&found, &[&names]);
+        return Ok(found.graph.unwrap_or(region.graph));
     }
-    // The last region that uses a value; roots are used at the end.
-    let mut last_use = vec![0; graph.len()];
-    for (r, region) in regions.iter().enumerate() {
-        for i in region.clone() {
-            graph.node(NodeId(i as u32)).inputs.iter().for_each(|i| last_use[i.index()] = r);
+    let ranges = ranges(&graph);
+    let cutting = Cutting::new(&graph, &ranges);
+    let mut numbers: FxHashMap<Arc<Region>, usize> = FxHashMap::default();
+    let mut distinct: Vec<Arc<Region>> = vec![];
+    let mut cuts: Vec<(usize, Cut)> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        let (region, cut) = cutting.cut(range);
+        let region = Arc::new(region);
+        let number = *numbers.entry(region.clone()).or_insert(distinct.len());
+        if number == distinct.len() {
+            distinct.push(region);
         }
+        cuts.push((number, cut));
     }
-    graph.roots().for_each(|id| last_use[id.index()] = regions.len());
-    let mut result = Graph::new();
-    let mut map: Vec<Option<NodeId>> = vec![None; graph.len()];
-    tier0::sources(graph, &mut result, &mut map);
-    for (r, region) in regions.into_iter().enumerate() {
-        let leaves = |id: NodeId| last_use[id.index()] > r;
-        let (part, names) = cut(graph, region, &leaves);
-        let best = search(&part, &names, config, report)?;
-        splice(&best, &mut result, &mut map);
+    let searched: Vec<_> = distinct.par_iter().map(|region| search(region, config)).collect();
+    let found = searched.into_iter().collect::<Result<Vec<Found>, _>>()?;
+    let best: Vec<Option<&Graph>> = found.iter().map(|f| f.graph.as_ref()).collect();
+    let (result, is_kept) = splice::splice(&graph, &cuts, &best);
+    report.regions = cuts.len();
+    report.distinct = distinct.len();
+    let mut names: Vec<Vec<&[NodeId]>> = vec![vec![]; distinct.len()];
+    for ((number, cut), _) in cuts.iter().zip(is_kept).filter(|c| !c.1) {
+        names[*number].push(&cut.nodes);
     }
-    tier0::roots(graph, &mut result, &|id| map[id.index()].expect("a root leaves its region"));
-    Ok(tier0::compact(&result))
-}
-
-/// A region as a graph of its own, and the nodes it was made of. Inputs and outputs are named by node.
-fn cut(graph: &Graph, region: Range<usize>, leaves: &dyn Fn(NodeId) -> bool) -> (Graph, Vec<NodeId>) {
-    let mut part = Graph::new();
-    let mut names = vec![];
-    let mut map: Vec<Option<NodeId>> = vec![None; region.end];
-    for i in region.clone() {
-        let id = NodeId(i as u32);
-        import(graph, id, &mut part, &mut map, &mut names, region.start);
-        if leaves(id) && !matches!(graph.node(id).op, Op::Input(_) | Op::StateRead(_)) {
-            part.set_output(&id.0.to_string(), map[i].expect("just made")).expect("numbers are distinct");
-        }
-    }
-    (part, names)
-}
-
-fn import(
-    graph: &Graph,
-    id: NodeId,
-    part: &mut Graph,
-    map: &mut [Option<NodeId>],
-    names: &mut Vec<NodeId>,
-    start: usize,
-) -> NodeId {
-    if let Some(done) = map[id.index()] {
-        return done;
-    }
-    let node = graph.node(id);
-    let is_constant = |id: NodeId| matches!(graph.node(id).op, Op::Constant(_));
-    let copied = is_constant(id) || matches!(node.op, Op::Broadcast(_)) && is_constant(node.inputs[0]);
-    let is_source = matches!(node.op, Op::Input(_) | Op::StateRead(_));
-    part.set_location(node.location);
-    let new = if is_source || (id.index() < start && !copied) {
-        part.input(&id.0.to_string(), node.ty).expect("numbers are distinct")
-    } else {
-        let inputs: Vec<NodeId> =
-            node.inputs.iter().map(|&i| import(graph, i, part, map, names, start)).collect();
-        part.set_location(node.location);
-        part.must(node.op.clone(), &inputs)
-    };
-    if new.index() == names.len() {
-        names.push(id);
-    }
-    map[id.index()] = Some(new);
-    new
-}
-
-/// Adds a searched region to the result. `map` leads from nodes of the graph to those of the result.
-fn splice(part: &Graph, result: &mut Graph, map: &mut [Option<NodeId>]) {
-    let number = |name: &str| name.parse::<usize>().expect("names are numbers");
-    let mut made: Vec<NodeId> = Vec::with_capacity(part.len());
-    for id in part.ids() {
-        let node = part.node(id);
-        let inputs: Vec<NodeId> = node.inputs.iter().map(|i| made[i.index()]).collect();
-        result.set_location(node.location);
-        made.push(match &node.op {
-            Op::Input(i) => map[number(&i.name)].expect("regions come in order"),
-            op => result.must(op.clone(), &inputs),
-        });
-    }
-    for (name, id) in part.outputs() {
-        map[number(name)] = Some(made[id.index()]);
-    }
+    found.iter().zip(&names).for_each(|(f, names)| report.add(f, names));
+    Ok(result)
 }

@@ -1,12 +1,13 @@
 //! Rewriting in the e-graph, within bounds that are counts.
 
-use bespoke_graph::{Graph, NodeId};
+use bespoke_graph::NodeId;
 use egg::{Id, Language};
 use rustc_hash::FxHashSet;
 
 use crate::{
     Config, Fired, OptimizeError, Saturation, Stop,
     language::{self, EGraph, ENode, Knowledge, Seen},
+    regions::Region,
     rule::{self, Form},
     view::{self, KINDS, Term},
 };
@@ -35,14 +36,17 @@ pub struct Saturated {
     pub saturation: Saturation,
 }
 
-/// The graph's nodes as classes, each of one node.
-fn import(graph: &Graph) -> (EGraph, Vec<Id>) {
+/// The region's nodes as classes, each of one node, but that inputs are united with their definitions.
+fn import(Region { graph, halo, .. }: &Region) -> (EGraph, Vec<Id>) {
     let mut egraph = EGraph::new(Knowledge::default());
     let mut given: Vec<Id> = Vec::with_capacity(graph.len());
     for id in graph.ids() {
         let node = graph.node(id);
         let children = node.inputs.iter().map(|i: &NodeId| given[i.index()]).collect();
         given.push(language::add(&mut egraph, node.op.clone(), children).expect("the graph is well typed"));
+    }
+    for (input, definition) in halo {
+        egraph.union(given[input.index()], given[definition.index()]);
     }
     egraph.rebuild();
     (egraph, given)
@@ -52,8 +56,8 @@ fn import(graph: &Graph) -> (EGraph, Vec<Id>) {
 ///
 /// # Errors
 /// [`OptimizeError`] if a rule breaks its promise.
-pub fn saturate(graph: &Graph, config: &Config) -> Result<Saturated, OptimizeError> {
-    let (mut egraph, given) = import(graph);
+pub fn saturate(region: &Region, config: &Config) -> Result<Saturated, OptimizeError> {
+    let (mut egraph, given) = import(region);
     let allowed: Vec<usize> =
         (0..rule::all().len()).filter(|&i| rule::all()[i].rule.rounding <= config.rounding).collect();
     let mut by_kind = vec![vec![]; KINDS];
@@ -65,7 +69,7 @@ pub fn saturate(graph: &Graph, config: &Config) -> Result<Saturated, OptimizeErr
     let mut applications = vec![];
     for &i in &allowed {
         let Form::Whole { propose } = rule::all()[i].rule.form else { continue };
-        for (node, term) in propose(graph) {
+        for (node, term) in propose(&region.graph) {
             let class = given[node.index()];
             applications.push(Application { rule: i, class });
             fired[i] += usize::from(apply(
