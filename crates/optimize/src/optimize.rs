@@ -25,10 +25,16 @@ pub fn optimize(graph: &Graph, config: &Config) -> Result<(Graph, Report), Optim
         return Ok(whole);
     }
     let Some(split) = loops::fission(&graph) else { return Ok(whole) };
-    let split = with_loops(&split, config)?;
-    let is_better = cost::graph(&split.0) < cost::graph(&whole.0)
-        && largest(&split.0) <= LARGER.saturating_mul(largest(&graph));
-    Ok(if is_better { split } else { whole })
+    let (split, mut report) = with_loops(&split, config)?;
+    if cost::graph(&split) >= cost::graph(&whole.0)
+        || largest(&split) > LARGER.saturating_mul(largest(&graph))
+    {
+        return Ok(whole);
+    }
+    (report.nodes[0], report.flops[0], report.costs[0]) =
+        (whole.1.nodes[0], whole.1.flops[0], whole.1.costs[0]);
+    report.loops = [loops::count(&graph), loops::count(&split)];
+    Ok((split, report))
 }
 
 /// A loop that is taken apart may need values so many times as large as the largest of the graph.

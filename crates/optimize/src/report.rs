@@ -107,6 +107,8 @@ pub struct Report {
     pub candidates: Vec<Candidate>,
     /// What is computed again to save memory, if that was asked for.
     pub rematerialised: Option<Rematerialised>,
+    /// If loops were taken apart: how many there were, and how many are left.
+    pub loops: [usize; 2],
     /// What was done to the bodies of scans.
     pub bodies: Vec<Report>,
 }
@@ -205,6 +207,13 @@ impl fmt::Display for Report {
         )?;
         if let Some(done) = &self.rematerialised {
             writeln!(f, "  {done}")?;
+        }
+        if self.loops[0] > 0 {
+            let [before, after] = self.loops;
+            writeln!(
+                f,
+                "  loops taken apart: {before} → {after}; what needs no earlier step is computed for all at once"
+            )?;
         }
         for finding in &self.found {
             writeln!(f, "  {finding}")?;

@@ -3,4 +3,18 @@
 mod batch;
 mod fission;
 
+use bespoke_graph::{Graph, NodeId, Op};
+
 pub use fission::fission;
+
+/// The number of loops of a graph.
+pub fn count(graph: &Graph) -> usize {
+    let live = graph.live();
+    let mut first: Vec<NodeId> = vec![];
+    for id in graph.ids().filter(|id| live[id.index()] && matches!(graph.node(*id).op, Op::Scan(_))) {
+        if !first.iter().any(|&f| graph.are_siblings(f, id)) {
+            first.push(id);
+        }
+    }
+    first.len()
+}

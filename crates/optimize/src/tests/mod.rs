@@ -1,6 +1,7 @@
 //! Tests of the whole crate.
 
 mod decisions;
+mod loops;
 mod penalty;
 mod random;
 mod rules;
