@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bespoke_compiler::{Artifact, Config, Event, compile};
 use bespoke_graph::{Graph, Values};
+use bespoke_lower::{Fusion, lower};
 use bespoke_runtime::{Compiled, Executable};
 use bespoke_tensor::{DType, Tensor};
 use bespoke_testkit::{
@@ -21,14 +22,19 @@ pub type Sources = BTreeMap<String, Tensor>;
 pub fn agree(graph: &Graph, sources: &Sources) -> Result<(), String> {
     let source = |name: &str| sources.get(name).cloned();
     let expected = reference(graph, &source).map_err(|e| format!("eval: {e}"))?;
-    let program = bespoke_lower::lower(graph).map_err(|e| format!("lower: {e}"))?;
-    let violations = bespoke_lower::verify(&program);
-    if !violations.is_empty() {
-        return Err(format!("lower: {violations:#?}\n{program}"));
-    }
-    let interpreted =
-        interpret_program(&program, &source).map_err(|e| format!("interpreter: {e}\n{program}"))?;
-    compare_values(&interpreted, &expected).map_err(|e| format!("interpreted program: {e}\n{program}"))?;
+    let interpreted = |fusion: Fusion| {
+        let program = lower(graph, fusion).map_err(|e| format!("lower: {e}"))?;
+        let violations = bespoke_lower::verify(&program);
+        if !violations.is_empty() {
+            return Err(format!("lower: {violations:#?}\n{program}"));
+        }
+        let values =
+            interpret_program(&program, &source).map_err(|e| format!("interpreter: {e}\n{program}"))?;
+        compare_values(&values, &expected).map_err(|e| format!("interpreted program: {e}\n{program}"))?;
+        Ok(program)
+    };
+    interpreted(Fusion::Separate)?;
+    let program = interpreted(Fusion::Priced)?;
     let text = program.to_string();
     let compiled = Compiled::new(program, false).map_err(|e| format!("codegen: {e}\n{text}"))?;
     let compiled = Arc::new(compiled);

@@ -15,6 +15,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub use bespoke_lower::Fusion;
+
 mod cache;
 mod config;
 mod error;

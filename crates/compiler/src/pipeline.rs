@@ -77,7 +77,8 @@ pub fn compile(
     };
 
     let start = Instant::now();
-    let mut program = bespoke_lower::lower(lowered_from).map_err(CompileError::at(Stage::Lowered))?;
+    let mut program =
+        bespoke_lower::lower(lowered_from, config.fusion).map_err(CompileError::at(Stage::Lowered))?;
     program.checks = bespoke_graph::index_inputs(graph);
     check("program", &program, || bespoke_lower::verify(&program));
     observer(&Event::new(Stage::Lowered, Artifact::Program(&program), start));

@@ -9,6 +9,7 @@ mod builder;
 mod contraction;
 mod convolution;
 mod error;
+mod fusion;
 mod launches;
 mod lines;
 mod nest;
@@ -24,6 +25,7 @@ mod windows;
 
 pub use contraction::{Contraction, Extents, Gathered, Panels, Side, Tile};
 pub use error::LowerError;
+pub use fusion::Fusion;
 pub use lines::Sort;
 pub use plan::lower;
 pub use program::{Buffer, BufferIndex, Carry, Launch, Loop, Place, Program, Slot, StateSlot, Work};

@@ -12,7 +12,7 @@ use bespoke_graph::{
 use petgraph::{algo::has_path_connecting, graph::NodeIndex, stable_graph::StableDiGraph};
 use rustc_hash::FxHashMap;
 
-use crate::{contraction, convolution, lines, scan};
+use crate::{Fusion, contraction, convolution, lines, scan};
 
 /// Work up to which a value is recomputed by each of several users, in simple operations per element.
 const CHEAP: f64 = 6.0;
@@ -89,6 +89,23 @@ fn is_reduction(op: &Op) -> bool {
     )
 }
 
+/// Does the operator compute anything, rather than repeat or move what is there?
+fn is_computed(op: &Op) -> bool {
+    let moves = matches!(
+        op,
+        Op::Constant(_)
+            | Op::Iota(_)
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Broadcast(_)
+            | Op::Slice(_)
+            | Op::Reverse(_)
+            | Op::StopGradient(_)
+            | Op::Barrier(_)
+    );
+    !moves
+}
+
 /// How many positions are combined for one element.
 fn reduced_elements(graph: &Graph, id: NodeId) -> f64 {
     let node = graph.node(id);
@@ -126,11 +143,11 @@ fn own_cost(graph: &Graph, id: NodeId) -> f64 {
 }
 
 /// Partitions a graph without dead nodes among `live`.
-pub fn partition(graph: &Graph, live: &[bool]) -> Partition {
-    let materialised = materialise(graph, live);
+pub fn partition(graph: &Graph, live: &[bool], fusion: Fusion) -> Partition {
+    let materialised = materialise(graph, live, fusion);
     let leaves = find_leaves(graph, live, &materialised);
     let accs = find_accs(graph, live, &materialised);
-    let (mut dag, of) = merge(graph, &materialised, &leaves, &accs);
+    let (mut dag, of) = merge(graph, &materialised, &leaves, &accs, fusion);
     let in_place = graph.states().iter().map(|s| update_in_place(graph, &mut dag, &of, &leaves, s)).collect();
     Partition { materialised, groups: order(graph, dag), leaves, in_place }
 }
@@ -164,7 +181,7 @@ fn update_in_place(
 }
 
 /// Decides which values become buffers.
-fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
+fn materialise(graph: &Graph, live: &[bool], fusion: Fusion) -> Vec<bool> {
     let mut all_users = vec![vec![]; graph.len()];
     for id in graph.ids().filter(|id| live[id.index()]) {
         for &i in &graph.node(id).inputs {
@@ -204,6 +221,7 @@ fn materialise(graph: &Graph, live: &[bool]) -> Vec<bool> {
         ends[id.index()] = ends_product(graph, &all_users, &ends, id);
         materialised[id.index()] = root[id.index()]
             || is_alone(graph, id)
+            || fusion == Fusion::Separate && is_computed(&node.op)
             || !scalar_constant
                 && (images[id.index()]
                     || is_reduction(&node.op) && cost[id.index()] > CHEAP
@@ -346,6 +364,7 @@ fn merge(
     materialised: &[bool],
     leaves: &FxHashMap<NodeId, Vec<Leaf>>,
     accs: &[usize],
+    fusion: Fusion,
 ) -> Groups {
     let mut dag: StableDiGraph<Group, ()> = StableDiGraph::new();
     let mut of: FxHashMap<NodeId, NodeIndex> = FxHashMap::default();
@@ -365,6 +384,9 @@ fn merge(
         for leaf in leaves[&id].iter().filter(|l| materialised[l.node.index()] && l.node != id) {
             dag.update_edge(of[&leaf.node], of[&id], ());
         }
+    }
+    if fusion == Fusion::Separate {
+        return (dag, of);
     }
     // Users after what they use, so that chains grow from their start.
     for &user in &roots {

@@ -8,7 +8,8 @@ use bespoke_tensor::{DType, Type};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    Buffer, BufferIndex, Carry, Launch, Loop, LowerError, Place, Program, Slot, Sort, StateSlot, Work,
+    Buffer, BufferIndex, Carry, Fusion, Launch, Loop, LowerError, Place, Program, Slot, Sort, StateSlot,
+    Work,
     arena::{self, Lifetime},
     builder::{Builder, Values},
     contraction, convolution,
@@ -22,13 +23,13 @@ use crate::{
 ///
 /// # Errors
 /// [`LowerError::TooLarge`] if the memory cannot be addressed.
-pub fn lower(graph: &Graph) -> Result<Program, LowerError> {
+pub fn lower(graph: &Graph, fusion: Fusion) -> Result<Program, LowerError> {
     let graph = split::split_long(copy_source_roots(&inline_customs(graph)));
     let graph = windows::write_out_padding(convolution::write_out_padding(graph));
     let graph = &scan::store_scalars(graph);
     let live = graph.live();
-    let parts = partition::partition(graph, &live);
-    let mut plan = Plan::new(graph, &live, &parts);
+    let parts = partition::partition(graph, &live, fusion);
+    let mut plan = Plan::new(graph, &live, &parts, fusion);
     for group in &parts.groups {
         plan.group(group)?;
     }
@@ -64,6 +65,7 @@ fn copy_source_roots(graph: &Graph) -> Graph {
 struct Plan<'a> {
     graph: &'a Graph,
     parts: &'a Partition,
+    fusion: Fusion,
     program: Program,
     /// The buffer to read each source or materialised value from.
     read: FxHashMap<NodeId, BufferIndex>,
@@ -72,10 +74,11 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(graph: &'a Graph, live: &[bool], parts: &'a Partition) -> Plan<'a> {
+    fn new(graph: &'a Graph, live: &[bool], parts: &'a Partition, fusion: Fusion) -> Plan<'a> {
         let mut plan = Plan {
             graph,
             parts,
+            fusion,
             program: Program::default(),
             read: FxHashMap::default(),
             write: FxHashMap::default(),
@@ -194,7 +197,7 @@ impl<'a> Plan<'a> {
                 .find(|&id| scan::of(self.graph, id).is_some_and(|s| s.result == result))
         };
         let used: Vec<usize> = (0..scan.body.outputs().len()).filter(|&i| node_of(i).is_some()).collect();
-        let body = scan::body(scan, &used)?;
+        let body = scan::body(scan, &used, self.fusion)?;
         let name = self.name(group);
         let operands = self.graph.node(group.nodes[0]).inputs.iter();
         let operands: Vec<NodeId> = operands.map(|&i| scan::unreshaped(self.graph, i)).collect();

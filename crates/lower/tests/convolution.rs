@@ -1,7 +1,7 @@
 //! In which form convolutions run.
 
 use bespoke_graph::{Graph, NodeId, op};
-use bespoke_lower::{Panels, Program, Side, Work, lower, verify};
+use bespoke_lower::{Fusion, Panels, Program, Side, Work, lower, verify};
 
 /// The program of a convolution with its gradients as further outputs.
 fn program(x: &str, kernel: &str, convolution: op::Convolution, gradients: bool) -> Program {
@@ -17,7 +17,7 @@ fn program(x: &str, kernel: &str, convolution: op::Convolution, gradients: bool)
             g.set_output(&format!("d{i}"), d.unwrap()).unwrap();
         }
     }
-    let program = lower(&g).unwrap();
+    let program = lower(&g, Fusion::default()).unwrap();
     assert_eq!(verify(&program), Vec::<String>::new(), "{program}");
     program
 }
