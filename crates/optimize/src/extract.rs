@@ -142,8 +142,11 @@ impl<'a> Choices<'a> {
     /// The floating-point operations of a class as it is chosen.
     pub fn flops(&self, choice: &Choice, class: u32) -> f64 {
         let node = self.node(choice, class);
-        let operands: SmallVec<[Type; 3]> = node.children.iter().map(|&c| self.types[c as usize]).collect();
-        cost::flops(self.op(node), &operands, &self.types[class as usize])
+        cost::flops(self.op(node), &self.operands(node), &self.types[class as usize])
+    }
+
+    fn operands(&self, node: &Node) -> SmallVec<[Type; 3]> {
+        node.children.iter().map(|&c| self.types[c as usize]).collect()
     }
 
     /// The choice of least tree cost, bottom up. With `cut`, users of a dot do not count what its operands cost.
@@ -205,18 +208,34 @@ impl<'a> Choices<'a> {
     /// What the graph of a choice costs, if it is one: what [`cost::graph`] says of it.
     pub fn cost(&self, choice: &Choice) -> Option<f64> {
         let mut closed = vec![false; self.classes.len()];
+        let mut loops: Vec<&Node> = vec![];
         let mut sum = 0.0;
         for class in self.order(choice)? {
             let node = self.node(choice, class);
-            let c = class as usize;
-            closed[c] = node.folds && node.children.iter().all(|&c| closed[c as usize]);
-            if !closed[c] {
-                let operands: SmallVec<[Type; 3]> =
-                    node.children.iter().map(|&c| self.types[c as usize]).collect();
-                // A class that could be computed in advance, but is not.
-                let is_late = node.cost == 0.0;
-                sum += if is_late { cost::node(self.op(node), &operands, &self.types[c]) } else { node.cost };
+            let is_closed = node.folds && node.children.iter().all(|&c| closed[c as usize]);
+            closed[class as usize] = is_closed;
+            if is_closed {
+                continue;
             }
+            let mut times = 1.0;
+            if let Op::Scan(scan) = self.op(node) {
+                let is_sibling = |other: &&Node| match self.op(other) {
+                    Op::Scan(other_scan) => other.children == node.children && scan.is_sibling(other_scan),
+                    _ => false,
+                };
+                if loops.iter().any(is_sibling) {
+                    continue;
+                }
+                loops.push(node);
+                times = scan.body.outputs().len() as f64;
+            }
+            let could_fold = node.folds && node.cost == 0.0;
+            let cost = if could_fold {
+                cost::node(self.op(node), &self.operands(node), &self.types[class as usize])
+            } else {
+                node.cost
+            };
+            sum += times * cost;
         }
         Some(sum)
     }
