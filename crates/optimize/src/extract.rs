@@ -1,21 +1,24 @@
 //! Extraction: the cheapest graph within an e-graph, shared nodes counted once.
 //!
-//! There is no tractable exact method, and greedy choice is dearer than its input now and then. So the graph given,
-//! a greedy choice, and local improvements of both compete.
+//! There is no tractable exact method for large graphs, and greedy choice is dearer than its input now and then. So the
+//! graph given, a greedy choice, local improvements of both, and for small graphs an exact search compete.
+
+mod exact;
+mod improve;
 
 use bespoke_graph::{Graph, NodeId, Op};
 use bespoke_tensor::Type;
-use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::{
     Candidate, cost,
+    language::{EGraph, ENode},
     regions::Region,
     saturate::Saturated,
     tier0::{roots, sources},
+    view,
 };
 
-/// Sweeps of local improvement.
-const SWEEPS: usize = 4;
 /// An improvement below this, in nanoseconds, is none.
 const EPSILON: f64 = 1e-3;
 
@@ -23,88 +26,127 @@ const NONE: u32 = u32::MAX;
 
 /// A node of a class, with classes numbered densely.
 pub struct Node {
-    /// The operator.
-    pub op: Op,
     /// The operands' classes.
-    pub children: Vec<u32>,
-    /// In nanoseconds.
-    pub cost: f64,
-    /// Floating-point operations.
-    pub flops: f64,
+    pub children: SmallVec<[u32; 3]>,
     /// The application of a rule that made it, from 1; 0 if it was given.
     pub origin: u32,
+    /// In nanoseconds.
+    cost: f64,
+    op: u32,
     is_dot: bool,
+    /// Is it computed in advance if its operands are?
+    folds: bool,
 }
 
 /// The e-graph, ready to choose from.
-pub struct Choices {
+pub struct Choices<'a> {
     /// The nodes of each class.
     pub classes: Vec<Vec<Node>>,
     /// The class of each node of the graph given.
     pub given: Vec<u32>,
+    egraph: &'a EGraph,
+    /// The types of the classes' values.
+    types: Vec<Type>,
     /// The classes of outputs and next states.
     roots: Vec<u32>,
     /// The nodes of the graph given, by class.
-    input: Vec<u32>,
+    pub input: Choice,
 }
 
 /// A node for each class that is used, and for most others.
 pub type Choice = Vec<u32>;
 
-impl Choices {
+impl<'a> Choices<'a> {
     /// Reads an e-graph.
-    pub fn new(Region { graph, .. }: &Region, saturated: &Saturated) -> Choices {
+    pub fn new(Region { graph, .. }: &Region, saturated: &'a Saturated) -> Choices<'a> {
         let egraph = &saturated.egraph;
         let mut ids: Vec<egg::Id> = egraph.classes().map(|c| c.id).collect();
         ids.sort_unstable();
-        let dense: FxHashMap<egg::Id, u32> = ids.iter().enumerate().map(|(i, &id)| (id, i as u32)).collect();
-        let closed = closed_classes(saturated, &ids, &dense);
-        let classes = ids.iter().map(|&id| {
-            let class = &egraph[id];
-            let node = |n: &crate::language::ENode| {
-                let op = egraph.analysis.op(n).clone();
-                let types: Vec<Type> = n.children.iter().map(|&c| egraph[c].data.ty).collect();
-                let children: Vec<u32> = n.children.iter().map(|c| dense[c]).collect();
-                let folds = !children.is_empty()
-                    && children.iter().all(|&c| closed[c as usize])
-                    && cost::is_foldable(&op, &types, &class.data.ty);
-                let cost = if folds { 0.0 } else { cost::node(&op, &types, &class.data.ty) };
-                let flops = cost::flops(&op, &types, &class.data.ty);
-                Node {
-                    is_dot: matches!(op, Op::Dot(_) | Op::Convolution(_)),
-                    op,
-                    children,
-                    cost,
-                    flops,
-                    origin: n.origin,
-                }
-            };
-            class.nodes.iter().map(node).collect::<Vec<Node>>()
-        });
-        let classes: Vec<Vec<Node>> = classes.collect();
-        let given: Vec<u32> = saturated.given.iter().map(|&id| dense[&egraph.find(id)]).collect();
+        let mut dense = vec![NONE; ids.last().map_or(0, |&id| usize::from(id) + 1)];
+        ids.iter().enumerate().for_each(|(i, &id)| dense[usize::from(id)] = i as u32);
+        let dense = |id: egg::Id| dense[usize::from(id)];
+        let types: Vec<Type> = ids.iter().map(|&id| egraph[id].data.ty).collect();
+        let read = |class: usize, n: &ENode| {
+            let (op, ty) = (egraph.analysis.op(n), &types[class]);
+            let children: SmallVec<[u32; 3]> = n.children.iter().map(|&c| dense(c)).collect();
+            let operands: SmallVec<[Type; 3]> = children.iter().map(|&c| types[c as usize]).collect();
+            Node {
+                folds: matches!(op, Op::Constant(_))
+                    || !children.is_empty() && cost::is_foldable(op, &operands, ty),
+                cost: cost::node(op, &operands, ty),
+                is_dot: matches!(op, Op::Dot(_) | Op::Convolution(_)),
+                op: n.op,
+                origin: n.origin,
+                children,
+            }
+        };
+        let all = ids.iter().enumerate();
+        let classes = all.map(|(c, &id)| egraph[id].nodes.iter().map(|n| read(c, n)).collect()).collect();
+        let given: Vec<u32> = saturated.given.iter().map(|&id| dense(egraph.find(id))).collect();
         let roots = graph.roots().map(|r| given[r.index()]).collect();
-        let mut input = vec![NONE; classes.len()];
-        for id in graph.ids() {
-            let class = given[id.index()] as usize;
-            if input[class] == NONE {
-                let node = graph.node(id);
-                let children: Vec<u32> = node.inputs.iter().map(|i| given[i.index()]).collect();
-                let same = |n: &Node| {
-                    let swapped = || n.children.len() == 2 && n.children.iter().rev().eq(children.iter());
-                    let commutes = crate::view::is_commutative(&n.op);
-                    n.op == node.op && (n.children == children || commutes && swapped())
-                };
-                let i = classes[class].iter().position(same).expect("nodes stay in their classes");
-                input[class] = i as u32;
+        let input = vec![NONE; types.len()];
+        let mut choices = Choices { classes, given, egraph, types, roots, input };
+        choices.fold();
+        choices.find_input(graph);
+        choices
+    }
+
+    /// What can be computed in advance costs nothing.
+    fn fold(&mut self) {
+        let mut closed = vec![false; self.classes.len()];
+        let mut changed = true;
+        while std::mem::take(&mut changed) {
+            for (class, nodes) in self.classes.iter().enumerate().filter(|(_, n)| n.iter().any(|n| n.folds)) {
+                let is_closed = |n: &Node| n.folds && n.children.iter().all(|&c| closed[c as usize]);
+                if !closed[class] && nodes.iter().any(is_closed) {
+                    closed[class] = true;
+                    changed = true;
+                }
             }
         }
-        Choices { classes, given, roots, input }
+        for node in self.classes.iter_mut().flatten() {
+            if node.folds && node.children.iter().all(|&c| closed[c as usize]) {
+                node.cost = 0.0;
+            }
+        }
+    }
+
+    fn find_input(&mut self, graph: &Graph) {
+        for id in graph.ids() {
+            let class = self.given[id.index()] as usize;
+            if self.input[class] == NONE {
+                let node = graph.node(id);
+                let children: SmallVec<[u32; 3]> =
+                    node.inputs.iter().map(|i| self.given[i.index()]).collect();
+                let same = |n: &Node| {
+                    let op = self.op(n);
+                    let swapped = || n.children.len() == 2 && n.children.iter().rev().eq(children.iter());
+                    *op == node.op && (n.children == children || view::is_commutative(op) && swapped())
+                };
+                let i = self.classes[class].iter().position(same).expect("nodes stay in their classes");
+                self.input[class] = i as u32;
+            }
+        }
     }
 
     /// The chosen node of a class.
     pub fn node(&self, choice: &Choice, class: u32) -> &Node {
         &self.classes[class as usize][choice[class as usize] as usize]
+    }
+
+    /// The operator of a node.
+    pub fn op(&self, node: &Node) -> &'a Op {
+        self.egraph.analysis.number(node.op)
+    }
+
+    /// The floating-point operations of a class as it is chosen.
+    pub fn flops(&self, choice: &Choice, class: u32) -> f64 {
+        let node = self.node(choice, class);
+        cost::flops(self.op(node), &self.operands(node), &self.types[class as usize])
+    }
+
+    fn operands(&self, node: &Node) -> SmallVec<[Type; 3]> {
+        node.children.iter().map(|&c| self.types[c as usize]).collect()
     }
 
     /// The choice of least tree cost, bottom up. With `cut`, users of a dot do not count what its operands cost.
@@ -138,8 +180,9 @@ impl Choices {
         let mut order = vec![];
         // 0: not seen, 1: under way, 2: done.
         let mut mark = vec![0u8; self.classes.len()];
+        let mut stack = vec![];
         for &root in &self.roots {
-            let mut stack = vec![(root, 0)];
+            stack.push((root, 0));
             while let Some((class, next)) = stack.pop() {
                 let c = class as usize;
                 if next == 0 {
@@ -162,35 +205,44 @@ impl Choices {
         Some(order)
     }
 
-    /// Changes one class at a time while that makes the whole cheaper. Classes not in use yet take what `default` says.
-    fn improve(&self, choice: &Choice, default: &Choice) -> Choice {
-        let Some(order) = self.order(choice) else { return choice.clone() };
-        let mut choices = default.clone();
-        for &class in &order {
-            choices[class as usize] = choice[class as usize];
-        }
-        let mut trial = Trial { of: self, choice: choices, users: vec![0; self.classes.len()] };
-        self.roots.iter().for_each(|&r| {
-            trial.acquire(r);
-        });
-        for _ in 0..SWEEPS {
-            let mut improved = false;
-            let order = self.order(&trial.choice).expect("changes keep it acyclic");
-            for &class in order.iter().rev() {
-                for i in 0..self.classes[class as usize].len() as u32 {
-                    improved |= trial.users[class as usize] > 0 && trial.change(class, i);
+    /// What the graph of a choice costs, if it is one: what [`cost::graph`] says of it.
+    pub fn cost(&self, choice: &Choice) -> Option<f64> {
+        let mut closed = vec![false; self.classes.len()];
+        let mut loops: Vec<&Node> = vec![];
+        let mut sum = 0.0;
+        for class in self.order(choice)? {
+            let node = self.node(choice, class);
+            let is_closed = node.folds && node.children.iter().all(|&c| closed[c as usize]);
+            closed[class as usize] = is_closed;
+            if is_closed {
+                continue;
+            }
+            let mut times = 1.0;
+            if let Op::Scan(scan) = self.op(node) {
+                let is_sibling = |other: &&Node| match self.op(other) {
+                    Op::Scan(other_scan) => other.children == node.children && scan.is_sibling(other_scan),
+                    _ => false,
+                };
+                if loops.iter().any(is_sibling) {
+                    continue;
                 }
+                loops.push(node);
+                times = scan.body.outputs().len() as f64;
             }
-            if !improved {
-                break;
-            }
+            let could_fold = node.folds && node.cost == 0.0;
+            let cost = if could_fold {
+                cost::node(self.op(node), &self.operands(node), &self.types[class as usize])
+            } else {
+                node.cost
+            };
+            sum += times * cost;
         }
-        trial.choice
+        Some(sum)
     }
 
-    /// The graph of a choice. Nodes come in the order of the graph given where that is possible.
-    fn graph(&self, Region { graph, shown, .. }: &Region, choice: &Choice) -> Option<Graph> {
-        let order = self.order(choice)?;
+    /// The graph of a choice, which is acyclic. Nodes come in the order of the graph given where that is possible.
+    fn graph(&self, Region { graph, shown, .. }: &Region, choice: &Choice) -> Graph {
+        let order = self.order(choice).expect("it is acyclic");
         let mut used = vec![false; self.classes.len()];
         order.iter().for_each(|&c| used[c as usize] = true);
         let mut result = Graph::new();
@@ -212,13 +264,12 @@ impl Choices {
                 .expect("roots are given, so they are built")
         };
         roots(graph, &mut result, &of);
-        let numbers = graph.outputs().len()..;
-        for (number, id) in numbers.zip(shown) {
+        for (number, id) in (graph.outputs().len()..).zip(shown) {
             if let Some(id) = built[self.given[id.index()] as usize] {
                 result.set_output(&number.to_string(), id).expect("numbers are distinct");
             }
         }
-        Some(result)
+        result
     }
 
     fn build(&self, result: &mut Graph, choice: &Choice, built: &mut [Option<NodeId>], root: u32) {
@@ -233,133 +284,26 @@ impl Choices {
             let before = stack.len();
             stack.extend(missing);
             if stack.len() == before {
-                let inputs: Vec<NodeId> =
+                let inputs: SmallVec<[NodeId; 3]> =
                     node.children.iter().map(|&c| built[c as usize].expect("just checked")).collect();
-                built[class as usize] = Some(result.must(node.op.clone(), &inputs));
+                built[class as usize] = Some(result.must(self.op(node).clone(), &inputs));
                 stack.pop();
             }
         }
     }
 }
 
-/// Classes whose values can be computed in advance.
-fn closed_classes(saturated: &Saturated, ids: &[egg::Id], dense: &FxHashMap<egg::Id, u32>) -> Vec<bool> {
-    let egraph = &saturated.egraph;
-    let mut closed = vec![false; ids.len()];
-    loop {
-        let mut changed = false;
-        for (i, &id) in ids.iter().enumerate().filter(|(i, _)| !closed[*i]).collect::<Vec<_>>() {
-            let is_closed = |n: &crate::language::ENode| {
-                let op = egraph.analysis.op(n);
-                let types = || n.children.iter().map(|&c| egraph[c].data.ty).collect::<Vec<Type>>();
-                matches!(op, Op::Constant(_))
-                    || (!n.children.is_empty()
-                        && n.children.iter().all(|c| closed[dense[c] as usize])
-                        && cost::is_foldable(op, &types(), &egraph[id].data.ty))
-            };
-            if egraph[id].nodes.iter().any(is_closed) {
-                closed[i] = true;
-                changed = true;
-            }
-        }
-        if !changed {
-            return closed;
-        }
-    }
-}
-
-/// A choice under improvement.
-struct Trial<'a> {
-    of: &'a Choices,
-    choice: Choice,
-    users: Vec<u32>,
-}
-
-impl Trial<'_> {
-    /// Uses a class once more; what that costs.
-    fn acquire(&mut self, class: u32) -> f64 {
-        let mut stack = vec![class];
-        let mut added = 0.0;
-        while let Some(class) = stack.pop() {
-            self.users[class as usize] += 1;
-            if self.users[class as usize] == 1 {
-                let node = self.of.node(&self.choice, class);
-                added += node.cost;
-                stack.extend(&node.children);
-            }
-        }
-        added
-    }
-
-    /// Uses a class once less; what that saves.
-    fn release(&mut self, class: u32) -> f64 {
-        let mut stack = vec![class];
-        let mut saved = 0.0;
-        while let Some(class) = stack.pop() {
-            self.users[class as usize] -= 1;
-            if self.users[class as usize] == 0 {
-                let node = self.of.node(&self.choice, class);
-                saved += node.cost;
-                stack.extend(&node.children);
-            }
-        }
-        saved
-    }
-
-    fn replace(&mut self, class: u32, node: u32) -> f64 {
-        let of = self.of;
-        let old = of.node(&self.choice, class);
-        let new = &of.classes[class as usize][node as usize];
-        let mut change = new.cost - old.cost;
-        for &c in &new.children {
-            change += self.acquire(c);
-        }
-        for &c in &old.children {
-            change -= self.release(c);
-        }
-        self.choice[class as usize] = node;
-        change
-    }
-
-    /// Takes another node for a class if that makes the whole cheaper and keeps it acyclic.
-    fn change(&mut self, class: u32, node: u32) -> bool {
-        let old = self.choice[class as usize];
-        let complete = |c: &u32| self.choice[*c as usize] != NONE;
-        if node == old || !self.of.classes[class as usize][node as usize].children.iter().all(complete) {
-            return false;
-        }
-        if self.replace(class, node) < -EPSILON && !self.reaches_itself(class) {
-            return true;
-        }
-        self.replace(class, old);
-        false
-    }
-
-    fn reaches_itself(&self, class: u32) -> bool {
-        let mut seen = vec![false; self.choice.len()];
-        let mut stack = self.of.node(&self.choice, class).children.clone();
-        while let Some(c) = stack.pop() {
-            if c == class {
-                return true;
-            }
-            if !std::mem::replace(&mut seen[c as usize], true) {
-                stack.extend(&self.of.node(&self.choice, c).children);
-            }
-        }
-        false
-    }
-}
-
-/// The cheapest graph, how it was chosen, and all candidates with the chosen one first.
-pub fn extract(region: &Region, choices: &Choices) -> (Graph, Choice, Vec<Candidate>) {
+/// The cheapest graph and how it was chosen, none if the one given is no dearer; and all candidates, the cheapest first. The
+/// one called input may be cheaper than the graph given, whose nodes may have turned out equal.
+pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice)>, Vec<Candidate>) {
     let mut greedy = choices.greedy(true);
     if choices.order(&greedy).is_none() {
         greedy = choices.greedy(false);
     }
-    let mut found: Vec<(Candidate, Graph, Choice)> = vec![];
+    let mut found: Vec<(Candidate, Choice)> = vec![];
     let mut consider = |name: &'static str, choice: Choice| {
-        if let Some(built) = choices.graph(region, &choice) {
-            found.push((Candidate { name, cost: cost::graph(&built) }, built, choice));
+        if let Some(cost) = choices.cost(&choice) {
+            found.push((Candidate { name, cost }, choice));
         }
     };
     consider("input", choices.input.clone());
@@ -368,7 +312,14 @@ pub fn extract(region: &Region, choices: &Choices) -> (Graph, Choice, Vec<Candid
     consider("improved greedy", choices.improve(&greedy, &greedy));
     // A stable sort: of equal costs, the first candidate wins.
     found.sort_by(|a, b| a.0.cost.total_cmp(&b.0.cost));
-    let candidates = found.iter().map(|f| f.0.clone()).collect();
-    let (_, best, choice) = found.swap_remove(0);
-    (best, choice, candidates)
+    if let Some(choice) = choices.exact(&found[0].1, exact::STATES) {
+        let cost = choices.cost(&choice).expect("it is acyclic");
+        if cost < found[0].0.cost - EPSILON {
+            found.insert(0, (Candidate { name: "exact", cost }, choice));
+        }
+    }
+    let candidates: Vec<Candidate> = found.iter().map(|f| f.0.clone()).collect();
+    let (best, choice) = found.swap_remove(0);
+    let is_cheaper = best.cost < cost::graph(&region.graph) - EPSILON;
+    (is_cheaper.then(|| (choices.graph(region, &choice), choice)), candidates)
 }

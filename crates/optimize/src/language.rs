@@ -94,7 +94,12 @@ pub struct Knowledge {
 impl Knowledge {
     /// The operator of a node.
     pub fn op(&self, node: &ENode) -> &Op {
-        &self.ops[node.op as usize]
+        self.number(node.op)
+    }
+
+    /// The operator of this number.
+    pub fn number(&self, op: u32) -> &Op {
+        &self.ops[op as usize]
     }
 
     fn intern(&mut self, op: Op) -> u32 {

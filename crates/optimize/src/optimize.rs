@@ -8,7 +8,7 @@ use crate::{
     Candidate, Config, Finding, Fired, OptimizeError, Policy, Report, Rounding, Saturation, bodies, cost,
     extract::{self, Choice, Choices},
     loops,
-    regions::{self, Region},
+    regions::{self, Region, SIZES},
     rematerialise, rule,
     saturate::{self, Saturated},
     tier0,
@@ -59,7 +59,7 @@ pub fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), Opt
     report.always = rules.map(|(c, &times)| Fired { rule: c.rule.name, times }).collect();
     report.folded = applied.folded;
     if config.egraph {
-        result = regions::search_regions(result, config, &mut report)?;
+        result = regions::search_regions(result, SIZES, config, &mut report)?;
     }
     if config.policy != Policy::KeepAll {
         let (again, done) = rematerialise(&result, config.policy);
@@ -94,13 +94,18 @@ pub fn search(region: &Region, config: &Config) -> Result<Found, OptimizeError> 
     let graph = &region.graph;
     let saturated = saturate::saturate(region, config)?;
     let choices = Choices::new(region, &saturated);
-    let (found, choice, candidates) = extract::extract(region, &choices);
-    // What has just come together may be simplified further; a result that is not cheaper is not worth a change.
-    let (tidy, _) = tier0::tier0(&found, config)?;
-    let best = if cost::graph(&tidy) <= cost::graph(&found) { tidy } else { tier0::compact(&found) };
-    let is_better = cost::graph(&best) < cost::graph(graph);
-    let findings = if is_better { findings(graph, &saturated, &choices, &choice) } else { vec![] };
-    Ok(Found { graph: is_better.then_some(best), findings, saturation: saturated.saturation, candidates })
+    let (best, candidates) = extract::extract(region, &choices);
+    let (mut better, mut found) = (None, vec![]);
+    if let Some((best, choice)) = best {
+        // What has just come together may be simplified further; a result that is not cheaper is not worth a change.
+        let (tidy, _) = tier0::tier0(&best, config)?;
+        let best = if cost::graph(&tidy) <= cost::graph(&best) { tidy } else { tier0::compact(&best) };
+        if cost::graph(&best) < cost::graph(graph) {
+            better = Some(best);
+            found = findings(graph, &saturated, &choices, &choice);
+        }
+    }
+    Ok(Found { graph: better, findings: found, saturation: saturated.saturation, candidates })
 }
 
 fn node_flops(graph: &Graph, id: NodeId) -> f64 {
@@ -110,7 +115,7 @@ fn node_flops(graph: &Graph, id: NodeId) -> f64 {
 }
 
 /// The rewrites that are part of a choice, with the nodes of the graph that they replace.
-fn findings(graph: &Graph, saturated: &Saturated, choices: &Choices, choice: &Choice) -> Vec<Finding> {
+fn findings(graph: &Graph, saturated: &Saturated, choices: &Choices<'_>, choice: &Choice) -> Vec<Finding> {
     let Some(order) = choices.order(choice) else { return vec![] };
     let mut used = vec![false; choices.classes.len()];
     let mut made: Vec<(u32, Vec<u32>)> = vec![];
@@ -134,7 +139,8 @@ fn findings(graph: &Graph, saturated: &Saturated, choices: &Choices, choice: &Ch
     // A node of the graph is replaced if its class is not used, or is computed in a new way.
     let is_replaced = |id: NodeId| {
         let class = choices.given[id.index()] as usize;
-        live[id.index()] && (!used[class] || choices.node(choice, class as u32).origin > 0)
+        let is_computed = live[id.index()] && !graph.node(id).inputs.is_empty();
+        is_computed && (!used[class] || choices.node(choice, class as u32).origin > 0)
     };
     let mut counted = vec![false; graph.len()];
     let mut findings = vec![];
@@ -155,8 +161,8 @@ fn findings(graph: &Graph, saturated: &Saturated, choices: &Choices, choice: &Ch
         // What replaces nothing given is part of what uses it, which comes next.
         let finding = pending.get_or_insert_with(Finding::default);
         finding.rules.push(rule);
-        finding.after.extend(classes.iter().map(|&c| choices.node(choice, c).op.name()));
-        finding.flops_after += classes.iter().map(|&c| choices.node(choice, c).flops).sum::<f64>();
+        finding.after.extend(classes.iter().map(|&c| choices.op(choices.node(choice, c)).name()));
+        finding.flops_after += classes.iter().map(|&c| choices.flops(choice, c)).sum::<f64>();
         finding.flops_before += before.iter().map(|&id| node_flops(graph, id)).sum::<f64>();
         finding.before.extend(before.iter().map(|id| (*id, graph.node(*id).op.name())));
         if !finding.before.is_empty() {

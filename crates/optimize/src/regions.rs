@@ -7,8 +7,8 @@
 //! a factor may move from the forward half to the backward half, two thirds of it. So graphs of up to a few thousand nodes
 //! are searched whole.
 
-mod cut;
-mod splice;
+pub mod cut;
+pub mod splice;
 
 use std::{ops::Range, sync::Arc};
 
@@ -24,38 +24,52 @@ use crate::{
     optimize::{Found, search},
 };
 
-/// Graphs of fewer nodes are one region.
-const WHOLE: usize = 4000;
-/// A region has at least so many nodes, but the last one.
-const SMALL: usize = 200;
-/// A region is cut here even where there is no dot.
-const LARGE: usize = 500;
+/// How large regions are, in nodes.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    /// Graphs below this are one region.
+    pub whole: usize,
+    /// A region is at least so large, but the last one.
+    pub small: usize,
+    /// A region of this size is cut even where there is no dot.
+    pub large: usize,
+}
+
+/// What has proved good.
+pub const SIZES: Sizes = Sizes { whole: 4000, small: 200, large: 500 };
 
 /// The ranges of node numbers to search one by one.
-fn ranges(graph: &Graph) -> Vec<Range<usize>> {
+pub fn ranges(graph: &Graph, sizes: Sizes) -> Vec<Range<usize>> {
     let mut cuts = vec![];
-    let mut start = 0;
+    let (mut start, mut size) = (0, 0);
     for id in graph.ids() {
-        let size = id.index() - start;
-        if size >= LARGE || size >= SMALL && matches!(graph.node(id).op, Op::Dot(_) | Op::Convolution(_)) {
+        let node = graph.node(id);
+        let is_dot = matches!(node.op, Op::Dot(_) | Op::Convolution(_));
+        if size >= sizes.large || size >= sizes.small && is_dot {
             cuts.push(start..id.index());
-            start = id.index();
+            (start, size) = (id.index(), 0);
         }
+        size += usize::from(!node.inputs.is_empty()); // sources and constants do not count
     }
     cuts.push(start..graph.len());
     cuts
 }
 
 /// The cheapest graph that is found, in one search or by regions.
-pub fn search_regions(graph: Graph, config: &Config, report: &mut Report) -> Result<Graph, OptimizeError> {
-    if graph.len() < WHOLE {
+pub fn search_regions(
+    graph: Graph,
+    sizes: Sizes,
+    config: &Config,
+    report: &mut Report,
+) -> Result<Graph, OptimizeError> {
+    if graph.len() < sizes.whole {
         let names: Vec<NodeId> = graph.ids().collect();
         let region = Region::whole(graph);
         let found = search(&region, config)?;
         report.add(&found, &[&names]);
         return Ok(found.graph.unwrap_or(region.graph));
     }
-    let ranges = ranges(&graph);
+    let ranges = ranges(&graph, sizes);
     let cutting = Cutting::new(&graph, &ranges);
     let mut numbers: FxHashMap<Arc<Region>, usize> = FxHashMap::default();
     let mut distinct: Vec<Arc<Region>> = vec![];

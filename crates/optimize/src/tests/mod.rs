@@ -1,9 +1,11 @@
 //! Tests of the whole crate.
 
 mod decisions;
+mod extraction;
 mod loops;
 mod penalty;
 mod random;
+mod regions;
 mod rules;
 
 use std::collections::BTreeMap;

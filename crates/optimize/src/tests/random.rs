@@ -10,7 +10,7 @@ use crate::{Config, Rounding, cost, optimize};
 const GRAPHS: u64 = 400;
 
 /// A graph of `n` operators on f64 that keep values moderate.
-fn random_graph(random: &mut Random, n: usize) -> Graph {
+pub fn random_graph(random: &mut Random, n: usize) -> Graph {
     let mut g = Graph::new();
     let extents = [1, 2, 3];
     for i in 0..3 {
