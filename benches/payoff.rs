@@ -1,6 +1,6 @@
 //! What the optimiser is worth: each model's step and its query with constant weights, compiled with the rules that are always
-//! better (tier 0) and with everything, timed in turn in one run on one thread: `cargo bench --bench payoff`. Words behind `--`
-//! choose models by name; with `--profile` the kernels of both programs follow; with `--test` each runs once.
+//! better (tier 0) and with everything, timed in turn in one run on one thread, in its processor time, so that other work on
+//! the machine does not count: `cargo bench --bench payoff`. Words behind `--` choose models by name; with `--profile` the kernels of both programs follow; with `--test` each runs once.
 
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use bespoke::{
     tensor::Tensor,
     zoo::{self, Options},
 };
+use cpu_time::ThreadTime;
 
 /// The models, and what differs from the sizes they were published with.
 const MODELS: [(&str, fn(Options) -> Options); 7] = [
@@ -36,7 +37,10 @@ fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_set = |flag: &str| arguments.iter().any(|a| a == flag);
     let wanted: Vec<&String> = arguments.iter().filter(|a| !a.starts_with("--")).collect();
-    println!("{:<20} {:>10} {:>12} {:>7}", "program", "tier 0 ms", "optimised ms", "ratio");
+    println!(
+        "{:<20} {:>10} {:>12} {:>7} {:>12}",
+        "program", "tier 0 ms", "optimised ms", "ratio", "launches"
+    );
     let mut ratios: [Vec<f64>; 2] = [vec![], vec![]];
     for (name, sizes) in MODELS.iter().filter(|m| wanted.is_empty() || wanted.iter().any(|w| *w == m.0)) {
         let architecture = zoo::find(name).expect("a model");
@@ -52,10 +56,11 @@ fn main() -> Result<(), Error> {
             let [before, after] = race(&mut programs, &inputs, if is_set("--test") { 0.0 } else { TIME })?;
             let ratio = before / after;
             println!(
-                "{:<20} {:>10.3} {:>12.3} {ratio:>7.3}",
+                "{:<20} {:>10.3} {:>12.3} {ratio:>7.3} {:>12}",
                 format!("{name} {label}"),
                 before * 1e3,
-                after * 1e3
+                after * 1e3,
+                launches(&programs),
             );
             ratios[kind].push(ratio);
             if is_set("--profile") {
@@ -70,6 +75,15 @@ fn main() -> Result<(), Error> {
         println!("geometric mean of {label}: {:.3}", mean.exp());
     }
     Ok(())
+}
+
+/// How many there are before and after; one number if the programs are the same.
+fn launches([before, after]: &[Executable; 2]) -> String {
+    let (before, after) = (before.program(), after.program());
+    if before.to_string() == after.to_string() {
+        return before.launches.len().to_string();
+    }
+    format!("{} → {}", before.launches.len(), after.launches.len())
 }
 
 /// The graph compiled for one thread, with these states where it has them.
@@ -91,7 +105,7 @@ fn race(programs: &mut [Executable; 2], inputs: &[(&str, &Tensor)], time: f64) -
     while times[1].is_empty() || start.elapsed().as_secs_f64() < time {
         for (program, times) in programs.iter_mut().zip(&mut times) {
             program.run(inputs)?; // its memory comes back to the cache
-            let turn = Instant::now();
+            let turn = ThreadTime::now();
             let mut end = 0.0;
             while end == 0.0 || end < TURN.min(time) {
                 program.run(inputs)?;

@@ -43,7 +43,8 @@ fn a_frozen_graph_computes_what_it_did() {
     let graph = model();
     let (w, v) = (value("w").unwrap(), value("v").unwrap());
     let expected = eval(&graph, &value).unwrap();
-    for (frozen, left) in [(vec![("w", &w)], vec!["v", "count"]), (vec![("v", &v), ("w", &w)], vec!["count"])] {
+    for (frozen, left) in [(vec![("w", &w)], vec!["v", "count"]), (vec![("v", &v), ("w", &w)], vec!["count"])]
+    {
         let result = graph.freeze(&frozen).unwrap();
         assert_eq!(bespoke_graph::verify(&result), Vec::<String>::new());
         assert_eq!(names(&result), left);
