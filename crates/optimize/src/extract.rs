@@ -8,7 +8,7 @@ use bespoke_tensor::Type;
 use rustc_hash::FxHashMap;
 
 use crate::{
-    Candidate, cost,
+    Candidate, Machine, cost,
     regions::Region,
     saturate::Saturated,
     tier0::{roots, sources},
@@ -53,7 +53,7 @@ pub type Choice = Vec<u32>;
 
 impl Choices {
     /// Reads an e-graph.
-    pub fn new(Region { graph, .. }: &Region, saturated: &Saturated) -> Choices {
+    pub fn new(Region { graph, .. }: &Region, saturated: &Saturated, machine: &Machine) -> Choices {
         let egraph = &saturated.egraph;
         let mut ids: Vec<egg::Id> = egraph.classes().map(|c| c.id).collect();
         ids.sort_unstable();
@@ -68,7 +68,7 @@ impl Choices {
                 let folds = !children.is_empty()
                     && children.iter().all(|&c| closed[c as usize])
                     && cost::is_foldable(&op, &types, &class.data.ty);
-                let cost = if folds { 0.0 } else { cost::node(&op, &types, &class.data.ty) };
+                let cost = if folds { 0.0 } else { cost::node(machine, &op, &types, &class.data.ty) };
                 let flops = cost::flops(&op, &types, &class.data.ty);
                 Node {
                     is_dot: matches!(op, Op::Dot(_) | Op::Convolution(_)),
@@ -351,7 +351,7 @@ impl Trial<'_> {
 }
 
 /// The cheapest graph, how it was chosen, and all candidates with the chosen one first.
-pub fn extract(region: &Region, choices: &Choices) -> (Graph, Choice, Vec<Candidate>) {
+pub fn extract(region: &Region, choices: &Choices, machine: &Machine) -> (Graph, Choice, Vec<Candidate>) {
     let mut greedy = choices.greedy(true);
     if choices.order(&greedy).is_none() {
         greedy = choices.greedy(false);
@@ -359,7 +359,7 @@ pub fn extract(region: &Region, choices: &Choices) -> (Graph, Choice, Vec<Candid
     let mut found: Vec<(Candidate, Graph, Choice)> = vec![];
     let mut consider = |name: &'static str, choice: Choice| {
         if let Some(built) = choices.graph(region, &choice) {
-            found.push((Candidate { name, cost: cost::graph(&built) }, built, choice));
+            found.push((Candidate { name, cost: cost::graph(machine, &built) }, built, choice));
         }
     };
     consider("input", choices.input.clone());

@@ -70,7 +70,16 @@ impl Machine {
         let Machine { dot_f32, dot_f64, convolution, elementwise, function, .. } = *self;
         let Machine { reduction, cache, memory, cache_size, launch, .. } = *self;
         let values = [
-            dot_f32, dot_f64, convolution, elementwise, function, reduction, cache, memory, cache_size, launch,
+            dot_f32,
+            dot_f64,
+            convolution,
+            elementwise,
+            function,
+            reduction,
+            cache,
+            memory,
+            cache_size,
+            launch,
         ];
         std::array::from_fn(|i| (Machine::SPEEDS[i].0, values[i]))
     }
