@@ -42,7 +42,7 @@ pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
     let architecture = model::architecture(&arguments.model)?;
     let model = architecture.model_with(&arguments.sizes.options(architecture)?)?;
     let graph = if arguments.query { &model.query } else { &model.training };
-    let config = Config { threads: arguments.threads, ..Config::default() };
+    let config = Config { threads: arguments.threads, ..Config::calibrated() };
     clear_cache();
     let mut stages = serde_json::Map::new();
     let milliseconds = |seconds: f64| (seconds * 1e6).round() / 1e3;

@@ -47,6 +47,7 @@ mod view;
 mod tests;
 
 pub use config::{Config, Rounding};
+pub use cost::graph as modelled;
 pub use error::OptimizeError;
 pub use machine::Machine;
 pub use optimize::optimize;
