@@ -42,7 +42,7 @@ pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
     let architecture = model::architecture(&arguments.model)?;
     let model = architecture.model_with(&arguments.sizes.options(architecture)?)?;
     let graph = if arguments.query { &model.query } else { &model.training };
-    let config = Config { threads: arguments.threads, ..Config::default() };
+    let config = Config { threads: arguments.threads, ..Config::calibrated() };
     clear_cache();
     let mut stages = serde_json::Map::new();
     let milliseconds = |seconds: f64| (seconds * 1e6).round() / 1e3;
@@ -106,7 +106,7 @@ pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
     }
     let mut text = table(&result);
     if arguments.profile && !arguments.compile_only {
-        text.push_str(&profile(&mut program, &inputs)?);
+        text.push_str(&bespoke_inspect::profile(&mut program, &inputs, 100)?);
     }
     Ok(text)
 }
@@ -125,21 +125,4 @@ fn table(value: &serde_json::Value) -> String {
         }
     }
     text
-}
-
-/// The median time of each launch over a hundred runs.
-fn profile(
-    program: &mut bespoke_runtime::Executable,
-    inputs: &[(&str, &bespoke_tensor::Tensor)],
-) -> Result<String, Failure> {
-    let runs = (0..100).map(|_| program.profile(inputs)).collect::<Result<Vec<_>, _>>()?;
-    let mut text = String::from("microseconds by kernel:\n");
-    for (i, launch) in program.program().launches.iter().enumerate() {
-        let mut times: Vec<f64> = runs.iter().map(|r| r[i].1.as_secs_f64() * 1e6).collect();
-        times.sort_by(f64::total_cmp);
-        let time = times[times.len() / 2];
-        let (gflop, gb) = (launch.flop / time / 1e3, launch.bytes / time / 1e3);
-        text.push_str(&format!("{time:10.1}  {gflop:7.1} GFLOP/s  {gb:7.1} GB/s  {}\n", launch.name()));
-    }
-    Ok(text)
 }

@@ -60,7 +60,7 @@ pub fn inspect(arguments: &Arguments) -> Result<String, Failure> {
     // What the cache knows is not made again, and only what is made can be shown.
     clear_cache();
     let mut text = String::new();
-    let config = Config { keep_text: true, ..Config::default() };
+    let config = Config { keep_text: true, ..Config::calibrated() };
     compile(&graph, &config, &mut |event| match (&event.artifact, arguments.stage) {
         (Artifact::Optimized(graph, report), Stage::Optimized) => {
             text = report.to_string().lines().map(comment).collect::<String>() + &graph.to_string();

@@ -1,6 +1,7 @@
 //! The `bespoke` program: trains models, and looks into, runs and times what the compiler makes of them.
 
 mod bench;
+mod calibrate;
 mod derive;
 mod error;
 mod grad;
@@ -40,6 +41,8 @@ enum Command {
     Train(train::Arguments),
     /// Time compilation and steps of a model
     Bench(bench::Arguments),
+    /// Measure this machine once, for what the optimiser decides by cost
+    Calibrate(calibrate::Arguments),
     /// Show a model's layers, shapes and parameters
     Summary(summary::Arguments),
     /// List the models
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Derive(arguments) => derive::derive(&arguments),
         Command::Train(arguments) => train::train(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Summary(arguments) => summary::summary(&arguments),
         Command::Models => Ok(bespoke_zoo::ARCHITECTURES.iter().map(|a| format!("{}\n", a.name)).collect()),
     };

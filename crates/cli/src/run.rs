@@ -114,7 +114,7 @@ fn execute(
     graph: &Graph,
     values: &BTreeMap<String, Tensor>,
 ) -> Result<Vec<(String, Tensor)>, Failure> {
-    let mut config = Config { threads: arguments.threads, ..Config::default() };
+    let mut config = Config { threads: arguments.threads, ..Config::calibrated() };
     if arguments.no_optimize {
         config.optimize = None;
     }

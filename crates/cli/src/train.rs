@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bespoke_compiler::Config;
 use bespoke_data::Dataset;
 use bespoke_nn::{
     Adadelta, Adagrad, Adam, AdamW, Checkpoints, CsvLog, EarlyStopping, Epochs, Lamb, Lion, Optimizer,
@@ -125,7 +126,7 @@ pub fn train(arguments: &Arguments) -> Result<String, Failure> {
     let optimizer = || arguments.optimizer.map_or_else(|| architecture.optimizer(), Choice::optimizer);
     let mut training = architecture
         .trainer(&data.options, optimizer)
-        .threads(arguments.threads)
+        .config(Config { threads: arguments.threads, ..Config::calibrated() })
         .seed(arguments.seed)
         .callback(Checkpoints::new(&folder))
         .compile()?;

@@ -11,7 +11,11 @@ use bespoke_tensor::{
 };
 
 fn bespoke(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bespoke")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_bespoke"))
+        .env("BESPOKE_CACHE", "no-such-directory")
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 /// Standard output of a success.
@@ -274,4 +278,31 @@ fn a_long_chain_of_values_used_twice_compiles() {
     for flags in [&[][..], &["--no-optimize"]] {
         text(&[&["run", &at("g.ir"), "--input", &x, "--output", &at("out")][..], flags].concat());
     }
+}
+
+#[test]
+fn a_machine_is_measured_once_and_a_damaged_table_of_it_does_not_count() {
+    let cache = tempfile::tempdir().unwrap();
+    let with_cache = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bespoke"));
+        let output =
+            command.env("BESPOKE_CACHE", cache.path().join("deep")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let kept = cache.path().join("deep/machine.json");
+    let shown = with_cache(&["calibrate", "--dry-run"]);
+    assert!(shown.contains("dots in f32") && !kept.exists(), "{shown}");
+
+    // The optimiser's report tells the modelled time.
+    let report = ["inspect", "mlp", "--stage", "optimized"];
+    let modelled = |text: String| text.lines().find(|l| l.contains("modelled time")).unwrap().to_owned();
+    let fixed = modelled(text(&report));
+    assert_eq!(modelled(with_cache(&report)), fixed);
+    let shown = with_cache(&["calibrate"]);
+    assert!(shown.contains(&format!("kept in {}", kept.display())), "{shown}");
+    assert_ne!(modelled(with_cache(&report)), fixed);
+    let whole = std::fs::read_to_string(&kept).unwrap();
+    std::fs::write(&kept, &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(modelled(with_cache(&report)), fixed);
 }

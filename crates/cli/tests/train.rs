@@ -12,6 +12,7 @@ use bespoke_tensor::{
 
 fn train(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bespoke"))
+        .env("BESPOKE_CACHE", "no-such-directory")
         .arg("train")
         .args(arguments)
         .args(["--threads", "1"])

@@ -18,11 +18,13 @@
 pub use bespoke_lower::Fusion;
 
 mod cache;
+mod calibration;
 mod config;
 mod error;
 mod pipeline;
 
 pub use cache::clear as clear_cache;
+pub use calibration::{load_machine, machine_file, save_machine};
 pub use config::Config;
 pub use error::{CompileError, Stage};
 pub use pipeline::{Artifact, Event, compile};

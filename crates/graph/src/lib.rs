@@ -9,6 +9,7 @@ mod body;
 mod build;
 mod error;
 mod eval;
+mod freeze;
 mod graph;
 mod import;
 mod indices;

@@ -3,12 +3,14 @@
 mod expression;
 mod formula;
 mod memory;
+mod profile;
 
 use bespoke_codegen::ProgramCode;
 
 pub use expression::{ExpressionError, parse_expression};
 pub use formula::{formulas, latex};
 pub use memory::memory;
+pub use profile::profile;
 
 /// The intermediate code of all functions, if it was kept.
 pub fn clif(code: &ProgramCode) -> String {

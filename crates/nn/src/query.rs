@@ -140,6 +140,43 @@ impl Query {
         Ok((Query { executable, parameters, transposed, graph, config }, report))
     }
 
+    /// The same query compiled with its parameters, and other states that stay, as constants: the optimiser computes in advance
+    /// what depends on them alone, such as batch norm's scale within the weights before it. They are no parameters any more and
+    /// can neither be loaded nor set.
+    ///
+    /// ```
+    /// use bespoke_nn::{F32, Graph};
+    /// use bespoke_tensor::Tensor;
+    ///
+    /// let g = Graph::new();
+    /// let x = g.input("x", F32, [2, 8]);
+    /// g.output("y", x.dense(64).dense(3));
+    /// let query = g.compile()?;
+    /// let mut frozen = query.freeze()?;
+    /// assert!(frozen.parameters().is_empty());
+    /// // Two linear maps have become one.
+    /// assert_eq!(frozen.executable().kernels(), 1);
+    /// # Ok::<(), bespoke_nn::TrainError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The stage of compiling that failed.
+    pub fn freeze(&self) -> Result<Query, TrainError> {
+        let stays = self.graph.states().iter().filter(|s| s.next.is_none());
+        let value = |name: &str| self.executable.state(name).expect("it is a state of the graph");
+        let values: Vec<(&str, Tensor)> = stays.map(|s| (s.name.as_str(), value(&s.name))).collect();
+        let values: Vec<(&str, &Tensor)> = values.iter().map(|(name, value)| (*name, value)).collect();
+        let graph = self.graph.freeze(&values).expect("the values are those of these states");
+        let mut executable = compile(&graph, &self.config, &mut |_| ())?;
+        for state in graph.states() {
+            executable.set_state(&state.name, &value(&state.name))?;
+        }
+        let is_left = |name: &str| graph.states().iter().any(|s| s.name == name);
+        let parameters = self.parameters.iter().filter(|p| is_left(&p.0)).cloned().collect();
+        let transposed = self.transposed.iter().filter(|name| is_left(name)).cloned().collect();
+        Ok(Query { executable, parameters, transposed, graph, config: self.config.clone() })
+    }
+
     /// The graph that it was compiled of: what its outputs and next states need.
     pub fn graph(&self) -> &Ir {
         &self.graph

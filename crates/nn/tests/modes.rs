@@ -1,7 +1,8 @@
 //! What differs between training and query, and losses of extreme logits.
 
-use bespoke_nn::{F32, Graph, I32, Init, Norm, Value};
-use bespoke_tensor::Tensor;
+use bespoke_graph::Op;
+use bespoke_nn::{Conv, F32, Graph, I32, Init, Norm, Value};
+use bespoke_tensor::{Scalar, Tensor, Type};
 
 fn near(got: &[f32], expected: &[f32]) {
     assert_eq!(got.len(), expected.len());
@@ -95,4 +96,36 @@ fn losses_of_extreme_logits_and_their_gradients_are_finite() {
             assert!(finite, "{name}: {what} is {:?}", value.to_vec::<f32>().unwrap());
         }
     }
+}
+
+#[test]
+fn a_frozen_query_folds_what_depends_on_constants_alone_and_keeps_what_changes() {
+    let g = Graph::new();
+    let x = g.input("x", F32, [2, 3, 8, 8]);
+    let h = x.conv(4, 3, Conv::new()).batch_norm(Norm::new()).relu();
+    let runs = g.state("runs", &Tensor::scalar(5.0f32));
+    g.output("y", h + runs);
+    g.set_next(runs, runs + 1.0);
+    let mut query = g.compile().unwrap();
+    for (name, least) in [("running_mean", 0.5f32), ("running_var", 2.0), ("scale", 0.1), ("shift", -0.3)] {
+        let name = format!("batch_norm0/{name}");
+        let values = [least, least + 1.0, least + 2.0, least + 3.0];
+        query.executable().set_state(&name, &Tensor::from_slice([4], &values).unwrap()).unwrap();
+    }
+    let mut frozen = query.freeze().unwrap();
+    assert_eq!(frozen.parameters(), []);
+    let states: Vec<String> = frozen.executable().states().map(|s| s.0.to_owned()).collect();
+    assert_eq!(states, ["runs"]);
+    let image = Tensor::from_fn(Type::new(F32, [2, 3, 8, 8]), |i| Scalar::F64((i % 11) as f64 - 5.0));
+    let run = |query: &mut bespoke_nn::Query| {
+        let outputs = query.run(&[("x", &image)]).unwrap();
+        outputs.get("y").unwrap().to_vec::<f32>().unwrap()
+    };
+    let first = run(&mut query);
+    near(&run(&mut frozen), &first);
+    let second = run(&mut query);
+    near(&run(&mut frozen), &second);
+    assert_eq!(second[0], first[0] + 1.0);
+    let operators = frozen.graph().ids().filter(|&id| matches!(frozen.graph().node(id).op, Op::StateRead(_)));
+    assert_eq!(operators.count(), 1);
 }

@@ -1,6 +1,6 @@
 //! What may be done, and how long.
 
-use crate::Policy;
+use crate::{Machine, Policy};
 
 /// How the result of a rewrite may differ from the original. Each class allows the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -31,6 +31,8 @@ pub struct Config {
     pub matches_per_rule: usize,
     /// What is computed again, at the end, rather than kept in memory.
     pub policy: Policy,
+    /// The machine to decide for. The default decides alike everywhere.
+    pub machine: Machine,
 }
 
 impl Default for Config {
@@ -42,6 +44,7 @@ impl Default for Config {
             growth: 10,
             matches_per_rule: 500,
             policy: Policy::KeepAll,
+            machine: Machine::fixed(),
         }
     }
 }

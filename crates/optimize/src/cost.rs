@@ -1,21 +1,21 @@
-//! What a graph costs: a roofline model with a fixed machine, so that decisions are the same everywhere.
+//! What a graph costs: a roofline model of one core.
 //!
-//! A dot or reduction is a kernel: max(flops / peak, bytes / bandwidth) + launch. Elementwise operators and movement fuse
-//! into their users and cost their flops only. Constants cost nothing, nor what can be computed from them in advance.
+//! A dot or reduction is a kernel: its launch, its operations at the machine's speed, and for a dot the packing of its operands.
+//! Elementwise operators and movement fuse into their users and cost their operations only; in a graph, a value that lowering
+//! will store costs its bytes too, where they take longer than the operations. Constants cost nothing, nor what can be
+//! computed from them in advance.
 
 use bespoke_graph::{Graph, NodeId, Op, op::Binary, op::Unary};
 use bespoke_tensor::{DType, Type};
 
-use crate::bodies;
+use crate::{Machine, bodies, stores};
 
-/// Flops of a dot, a nanosecond: about half of one core's AVX-512 peak in f32.
-const DOT_FLOPS: f64 = 32.0;
-/// Flops of elementwise code and reductions, a nanosecond.
-const FLOPS: f64 = 8.0;
-/// Bytes a nanosecond from the outer caches.
-const BANDWIDTH: f64 = 16.0;
-/// Nanoseconds to start a kernel.
-const LAUNCH: f64 = 300.0;
+/// A dot packs its operands: kernels of their own.
+const LAUNCHES: f64 = 2.0;
+/// Packing reads and writes each byte once, in another order.
+const PACKING: f64 = 3.0;
+/// Flops that a function such as exp counts.
+const FUNCTION: f64 = 20.0;
 /// Nanoseconds for a node: of two equal graphs, the one with fewer nodes is better.
 const NODE: f64 = 0.1;
 /// Nanoseconds for a node that is only another view.
@@ -52,9 +52,9 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
             Unary::Sign | Unary::IsNan | Unary::IsFinite => 2.0,
             Unary::Sqrt => 6.0,
             Unary::Rsqrt => 8.0,
-            _ => 20.0,
+            _ => FUNCTION,
         },
-        Op::Binary(Binary::Pow | Binary::Atan2 | Binary::Rem) => 40.0,
+        Op::Binary(Binary::Pow | Binary::Atan2 | Binary::Rem) => 2.0 * FUNCTION,
         Op::Binary(Binary::Div) => DIVISION,
         Op::Binary(_) | Op::Select(_) | Op::Convert(_) => 1.0,
         Op::Gather(_) => 2.0,
@@ -79,53 +79,90 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
     }
 }
 
-/// Nanoseconds of work that is fused into its user.
-pub fn elementwise(flops: f64) -> f64 {
-    flops / FLOPS
+/// Nanoseconds of work of this type that is fused into its user.
+pub fn elementwise(machine: &Machine, flops: f64, dtype: DType) -> f64 {
+    flops / per_nanosecond(machine.elementwise) * lanes(dtype)
 }
 
-/// Nanoseconds of a reduction.
-pub fn reduction(flops: f64) -> f64 {
-    LAUNCH + flops / FLOPS
+/// Nanoseconds of a reduction of this type.
+pub fn reduction(machine: &Machine, flops: f64, dtype: DType) -> f64 {
+    f64::from(machine.launch) + flops / per_nanosecond(machine.reduction) * lanes(dtype)
 }
 
-/// Nanoseconds of a dot or a convolution.
-pub fn contraction(flops: f64, bytes: f64, dtype: DType) -> f64 {
-    let peak = if dtype == DType::F32 { DOT_FLOPS } else { DOT_FLOPS / 2.0 };
-    LAUNCH + f64::max(flops / peak, bytes / BANDWIDTH)
+/// Nanoseconds of a dot: the bytes of its operands, and of its result.
+pub fn dot(machine: &Machine, flops: f64, bytes: [f64; 2], dtype: DType) -> f64 {
+    let speed = if dtype.size() == 8 { machine.dot_f64 } else { machine.dot_f32 };
+    contraction(machine, flops, speed, bytes)
 }
 
-/// Nanoseconds of a node.
-pub fn node(op: &Op, operands: &[Type], ty: &Type) -> f64 {
+fn contraction(machine: &Machine, flops: f64, speed: u32, [operands, result]: [f64; 2]) -> f64 {
+    let arithmetic = flops / per_nanosecond(speed);
+    let packing = PACKING * operands / bandwidth(machine, operands);
+    LAUNCHES * f64::from(machine.launch) + packing + arithmetic.max(result / bandwidth(machine, result))
+}
+
+/// Nanoseconds to read or write so many bytes of one value.
+pub fn traffic(machine: &Machine, bytes: f64) -> f64 {
+    bytes / bandwidth(machine, bytes)
+}
+
+/// Bytes a nanosecond for a value of so many bytes.
+fn bandwidth(machine: &Machine, bytes: f64) -> f64 {
+    let is_cached = bytes <= f64::from(machine.cache_size) * 1e3;
+    per_nanosecond(if is_cached { machine.cache } else { machine.memory })
+}
+
+/// Of millions a second.
+fn per_nanosecond(speed: u32) -> f64 {
+    f64::from(speed) / 1e3
+}
+
+/// How much longer than f32 vectors of a type take.
+fn lanes(dtype: DType) -> f64 {
+    if dtype.size() == 8 { 2.0 } else { 1.0 }
+}
+
+/// Nanoseconds of a node by itself: what is fused costs its operations, nothing is written.
+pub fn node(machine: &Machine, op: &Op, operands: &[Type], ty: &Type) -> f64 {
     let flops = flops(op, operands, ty);
-    let bytes = || operands.iter().chain([ty]).map(|t| t.bytes() as f64).sum::<f64>();
+    let bytes = || [operands.iter().map(|t| t.bytes() as f64).sum(), ty.bytes() as f64];
     let time = match op {
         Op::Input(_) | Op::StateRead(_) | Op::Constant(_) => return 0.0,
         Op::Reshape(_) | Op::Broadcast(_) => return VIEW,
         Op::Barrier(_) => return 0.0,
-        Op::Custom(custom) => return graph(&custom.body),
-        Op::Dot(_) | Op::Convolution(_) => contraction(flops, bytes(), ty.dtype),
+        Op::Custom(custom) => return graph(machine, &custom.body),
+        Op::Dot(_) => dot(machine, flops, bytes(), ty.dtype),
+        Op::Convolution(_) => {
+            let speed = f64::from(machine.convolution) / lanes(ty.dtype);
+            contraction(machine, flops, speed as u32, bytes())
+        }
         Op::Reduce(_)
         | Op::ArgReduce(_)
         | Op::WindowReduce(_)
         | Op::WindowArg(_)
         | Op::Cumulative(_)
         | Op::ArgSort(_)
-        | Op::ScatterAdd(_) => reduction(flops),
-        Op::Scan(scan) => LAUNCH + bodies::share(scan, graph(&scan.body)),
-        _ => elementwise(flops),
+        | Op::ScatterAdd(_) => reduction(machine, flops, operands[0].dtype),
+        Op::Scan(scan) => f64::from(machine.launch) + bodies::share(scan, graph(machine, &scan.body)),
+        Op::Unary(_) | Op::Binary(_) if flops >= FUNCTION * ty.elements() as f64 => {
+            flops / FUNCTION / per_nanosecond(machine.function) * lanes(ty.dtype)
+        }
+        _ => elementwise(machine, flops, ty.dtype),
     };
     time + NODE
 }
 
 /// Nanoseconds of a graph's live nodes.
-pub fn graph(graph: &Graph) -> f64 {
-    nodes(graph).iter().sum()
+pub fn graph(machine: &Machine, graph: &Graph) -> f64 {
+    nodes(machine, graph).iter().sum()
 }
 
-/// Nanoseconds of each node of a graph; none of what is dead or computed in advance.
-pub fn nodes(graph: &Graph) -> Vec<f64> {
-    each(graph, node)
+/// Nanoseconds of each node of a graph, with what it takes to write those values that lowering will store and to read them
+/// again; none of what is dead or computed in advance.
+pub fn nodes(machine: &Machine, graph: &Graph) -> Vec<f64> {
+    let mut costs = each(graph, |op, operands, ty| node(machine, op, operands, ty));
+    stores::add_traffic(machine, graph, &mut costs);
+    costs
 }
 
 /// Flops of a graph's live nodes.
@@ -133,7 +170,7 @@ pub fn graph_flops(graph: &Graph) -> f64 {
     each(graph, flops).iter().sum()
 }
 
-fn each(graph: &Graph, measure: fn(&Op, &[Type], &Type) -> f64) -> Vec<f64> {
+fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> Vec<f64> {
     let live = graph.live();
     let mut closed = vec![false; graph.len()];
     let mut costs = vec![0.0; graph.len()];

@@ -11,7 +11,7 @@ use bespoke_tensor::Type;
 use smallvec::SmallVec;
 
 use crate::{
-    Candidate, cost,
+    Candidate, Machine, cost,
     language::{EGraph, ENode},
     regions::Region,
     saturate::Saturated,
@@ -51,6 +51,8 @@ pub struct Choices<'a> {
     roots: Vec<u32>,
     /// The nodes of the graph given, by class.
     pub input: Choice,
+    /// What costs are reckoned with.
+    machine: &'a Machine,
 }
 
 /// A node for each class that is used, and for most others.
@@ -58,7 +60,7 @@ pub type Choice = Vec<u32>;
 
 impl<'a> Choices<'a> {
     /// Reads an e-graph.
-    pub fn new(Region { graph, .. }: &Region, saturated: &'a Saturated) -> Choices<'a> {
+    pub fn new(Region { graph, .. }: &Region, saturated: &'a Saturated, machine: &'a Machine) -> Choices<'a> {
         let egraph = &saturated.egraph;
         let mut ids: Vec<egg::Id> = egraph.classes().map(|c| c.id).collect();
         ids.sort_unstable();
@@ -73,7 +75,7 @@ impl<'a> Choices<'a> {
             Node {
                 folds: matches!(op, Op::Constant(_))
                     || !children.is_empty() && cost::is_foldable(op, &operands, ty),
-                cost: cost::node(op, &operands, ty),
+                cost: cost::node(machine, op, &operands, ty),
                 is_dot: matches!(op, Op::Dot(_) | Op::Convolution(_)),
                 op: n.op,
                 origin: n.origin,
@@ -85,7 +87,7 @@ impl<'a> Choices<'a> {
         let given: Vec<u32> = saturated.given.iter().map(|&id| dense(egraph.find(id))).collect();
         let roots = graph.roots().map(|r| given[r.index()]).collect();
         let input = vec![NONE; types.len()];
-        let mut choices = Choices { classes, given, egraph, types, roots, input };
+        let mut choices = Choices { classes, given, egraph, types, roots, input, machine };
         choices.fold();
         choices.find_input(graph);
         choices
@@ -231,7 +233,7 @@ impl<'a> Choices<'a> {
             }
             let could_fold = node.folds && node.cost == 0.0;
             let cost = if could_fold {
-                cost::node(self.op(node), &self.operands(node), &self.types[class as usize])
+                cost::node(self.machine, self.op(node), &self.operands(node), &self.types[class as usize])
             } else {
                 node.cost
             };
@@ -320,6 +322,6 @@ pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice
     }
     let candidates: Vec<Candidate> = found.iter().map(|f| f.0.clone()).collect();
     let (best, choice) = found.swap_remove(0);
-    let is_cheaper = best.cost < cost::graph(&region.graph) - EPSILON;
+    let is_cheaper = best.cost < cost::graph(choices.machine, &region.graph) - EPSILON;
     (is_cheaper.then(|| (choices.graph(region, &choice), choice)), candidates)
 }

@@ -30,6 +30,7 @@ mod example;
 mod extract;
 mod language;
 mod loops;
+mod machine;
 mod optimize;
 mod pattern;
 mod regions;
@@ -38,6 +39,7 @@ mod report;
 mod rule;
 mod rules;
 mod saturate;
+mod stores;
 mod tier0;
 mod view;
 
@@ -45,7 +47,9 @@ mod view;
 mod tests;
 
 pub use config::{Config, Rounding};
+pub use cost::graph as modelled;
 pub use error::OptimizeError;
+pub use machine::Machine;
 pub use optimize::optimize;
 pub use rematerialise::{Policy, Rematerialised, rematerialise};
 pub use report::{Candidate, Finding, Fired, Report, Saturation, Stop};

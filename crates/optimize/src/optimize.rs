@@ -19,6 +19,7 @@ use crate::{
 /// # Errors
 /// [`OptimizeError`] if a rule breaks its promise.
 pub fn optimize(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
+    let cost = |graph: &Graph| cost::graph(&config.machine, graph);
     let graph = inline_customs(graph);
     let whole = with_loops(&graph, config)?;
     if !config.egraph || config.rounding < Rounding::Reassociates {
@@ -26,9 +27,7 @@ pub fn optimize(graph: &Graph, config: &Config) -> Result<(Graph, Report), Optim
     }
     let Some(split) = loops::fission(&graph) else { return Ok(whole) };
     let (split, mut report) = with_loops(&split, config)?;
-    if cost::graph(&split) >= cost::graph(&whole.0)
-        || largest(&split) > LARGER.saturating_mul(largest(&graph))
-    {
+    if cost(&split) >= cost(&whole.0) || largest(&split) > LARGER.saturating_mul(largest(&graph)) {
         return Ok(whole);
     }
     (report.nodes[0], report.flops[0], report.costs[0]) =
@@ -48,14 +47,15 @@ fn largest(graph: &Graph) -> usize {
 
 /// [`optimize`] without taking loops apart: a loop within a loop may be there to save memory.
 pub fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
+    let cost = |graph: &Graph| cost::graph(&config.machine, graph);
     let mut report = Report::default();
     let graph = &bodies::rewrite(graph, config, &mut report)?;
     let (mut result, applied) = tier0::tier0(graph, config)?;
-    if cost::graph(&result) > cost::graph(graph) {
+    if cost(&result) > cost(graph) {
         result = tier0::compact(graph); // rules that are better alone may cost a node together
     }
     let rules = rule::all().iter().zip(&applied.rules).filter(|(_, n)| **n > 0);
-    let tier0_cost = cost::graph(&result);
+    let tier0_cost = cost(&result);
     report.always = rules.map(|(c, &times)| Fired { rule: c.rule.name, times }).collect();
     report.folded = applied.folded;
     if config.egraph {
@@ -67,7 +67,7 @@ pub fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), Opt
     }
     report.nodes = [graph.len(), result.len()];
     report.flops = [cost::graph_flops(graph), cost::graph_flops(&result)];
-    report.costs = [cost::graph(graph), tier0_cost, cost::graph(&result)];
+    report.costs = [cost(graph), tier0_cost, cost(&result)];
     debug_assert!(
         bespoke_graph::verify(&result).is_empty(),
         "{:?}\n{result}",
@@ -91,16 +91,17 @@ pub struct Found {
 /// The cheapest graph found by saturation. Values that a region shows to others are outputs of it if they are computed;
 /// they are numbered after its own.
 pub fn search(region: &Region, config: &Config) -> Result<Found, OptimizeError> {
+    let cost = |graph: &Graph| cost::graph(&config.machine, graph);
     let graph = &region.graph;
     let saturated = saturate::saturate(region, config)?;
-    let choices = Choices::new(region, &saturated);
+    let choices = Choices::new(region, &saturated, &config.machine);
     let (best, candidates) = extract::extract(region, &choices);
     let (mut better, mut found) = (None, vec![]);
     if let Some((best, choice)) = best {
         // What has just come together may be simplified further; a result that is not cheaper is not worth a change.
         let (tidy, _) = tier0::tier0(&best, config)?;
-        let best = if cost::graph(&tidy) <= cost::graph(&best) { tidy } else { tier0::compact(&best) };
-        if cost::graph(&best) < cost::graph(graph) {
+        let best = if cost(&tidy) <= cost(&best) { tidy } else { tier0::compact(&best) };
+        if cost(&best) < cost(graph) {
             better = Some(best);
             found = findings(graph, &saturated, &choices, &choice);
         }

@@ -86,7 +86,7 @@ pub fn search_regions(
     let searched: Vec<_> = distinct.par_iter().map(|region| search(region, config)).collect();
     let found = searched.into_iter().collect::<Result<Vec<Found>, _>>()?;
     let best: Vec<Option<&Graph>> = found.iter().map(|f| f.graph.as_ref()).collect();
-    let (result, is_kept) = splice::splice(&graph, &cuts, &best);
+    let (result, is_kept) = splice::splice(&graph, &cuts, &best, &config.machine);
     report.regions = cuts.len();
     report.distinct = distinct.len();
     let mut names: Vec<Vec<&[NodeId]>> = vec![vec![]; distinct.len()];

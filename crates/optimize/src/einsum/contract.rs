@@ -8,7 +8,10 @@ use bespoke_tensor::{DType, Scalar, Shape, Type};
 use smallvec::SmallVec;
 
 use super::product::{Factor, Index, ONE, Product};
-use crate::{cost, view::Term};
+use crate::{Machine, cost, view::Term};
+
+/// A normal form is the same for every machine.
+const MACHINE: Machine = Machine::fixed();
 
 /// A set of indices.
 type Set = u64;
@@ -143,7 +146,7 @@ impl<'a> Plan<'a> {
 
     /// Nanoseconds of elementwise work.
     fn elementwise(&self, flops: f64, indices: Set) -> f64 {
-        cost::elementwise(flops * self.elements(indices))
+        cost::elementwise(&MACHINE, flops * self.elements(indices), self.dtype)
     }
 
     fn leaf(&self, all: usize) -> Best {
@@ -161,7 +164,7 @@ impl<'a> Plan<'a> {
                 cost += self.elementwise(cost::DIVISION, indices);
                 inverted = false;
             }
-            cost += cost::reduction(self.elements(indices));
+            cost += cost::reduction(&MACHINE, self.elements(indices), self.dtype);
         }
         Best { cost, first: 0, indices: left, inverted }
     }
@@ -207,14 +210,11 @@ impl<'a> Plan<'a> {
     fn contraction(&self, a: Set, b: Set, left: Set) -> f64 {
         let union = self.elements(a | b);
         if a == b {
-            return cost::reduction(2.0 * union);
+            return cost::reduction(&MACHINE, 2.0 * union, self.dtype);
         }
         let size = self.dtype.size() as f64;
-        cost::contraction(
-            2.0 * union,
-            size * (self.elements(a) + self.elements(b) + self.elements(left)),
-            self.dtype,
-        )
+        let bytes = [self.elements(a) + self.elements(b), self.elements(left)].map(|n| n * size);
+        cost::dot(&MACHINE, 2.0 * union, bytes, self.dtype)
     }
 
     /// The indices of a set in the order of the result, then what is summed over.

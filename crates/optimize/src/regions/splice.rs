@@ -5,16 +5,21 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::cut::{Cut, Place};
-use crate::{cost, tier0};
+use crate::{Machine, cost, tier0};
 
 /// The graph with the best graph of each region in its place; `cuts` says for each region which that is. Where the whole has
 /// become dearer, regions stay as they were: the flags say which.
-pub fn splice(graph: &Graph, cuts: &[(usize, Cut)], best: &[Option<&Graph>]) -> (Graph, Vec<bool>) {
+pub fn splice(
+    graph: &Graph,
+    cuts: &[(usize, Cut)],
+    best: &[Option<&Graph>],
+    machine: &Machine,
+) -> (Graph, Vec<bool>) {
     let mut first: Vec<Option<&Cut>> = vec![None; best.len()];
     cuts.iter().for_each(|(number, cut)| {
         first[*number].get_or_insert(cut);
     });
-    let before = cost::nodes(graph);
+    let before = cost::nodes(machine, graph);
     let mut is_kept = vec![false; cuts.len()];
     loop {
         let mut splice = Splice::new(graph);
@@ -28,7 +33,7 @@ pub fn splice(graph: &Graph, cuts: &[(usize, Cut)], best: &[Option<&Graph>]) -> 
             splice.maker.resize(splice.result.len(), r);
         }
         let (result, maker) = splice.finish();
-        let after = cost::nodes(&result);
+        let after = cost::nodes(machine, &result);
         if after.iter().sum::<f64>() <= before.iter().sum() {
             return (tier0::compact(&result), is_kept);
         }

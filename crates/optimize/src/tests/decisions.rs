@@ -4,7 +4,7 @@ use bespoke_graph::{Graph, NodeId, Op, Operator, op, op::Binary, op::Unary, pars
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 use super::{Random, difference, run, sources};
-use crate::{Config, Report, Rounding, cost, optimize};
+use crate::{Config, Machine, Report, Rounding, cost, optimize};
 
 fn f32(shape: impl Into<bespoke_tensor::Shape>) -> Type {
     Type::new(DType::F32, shape)
@@ -64,7 +64,7 @@ fn two_units(batch: usize, widths: [usize; 3], biases: bool, constants: bool) ->
 fn is_composed(batch: usize, widths: [usize; 3], biases: bool, constants: bool) -> bool {
     let graph = two_units(batch, widths, biases, constants);
     let (result, report) = optimize(&graph, &Config::default()).unwrap();
-    assert!(cost::graph(&result) <= cost::graph(&graph), "{report}");
+    assert!(cost::graph(&Machine::fixed(), &result) <= cost::graph(&Machine::fixed(), &graph), "{report}");
     let x = result.source("x").unwrap();
     let first = result
         .ids()

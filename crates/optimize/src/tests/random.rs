@@ -5,7 +5,7 @@ use bespoke_loops::Combine;
 use bespoke_tensor::{DType, Shape, Type};
 
 use super::{Random, difference, run, sources};
-use crate::{Config, Rounding, cost, optimize};
+use crate::{Config, Machine, Rounding, cost, optimize};
 
 const GRAPHS: u64 = 400;
 
@@ -171,7 +171,7 @@ fn compare(seeds: std::ops::RangeInclusive<u64>) {
         let violations = bespoke_graph::verify(&result);
         assert!(violations.is_empty(), "{violations:?}\n{result}");
         assert!(
-            cost::graph(&result) <= cost::graph(&graph) + 1e-6,
+            cost::graph(&Machine::fixed(), &result) <= cost::graph(&Machine::fixed(), &graph) + 1e-6,
             "graph {seed} is dearer:\n{graph}\n{result}\n{report}"
         );
         let values = sources(&graph, &mut Random(seed), false);

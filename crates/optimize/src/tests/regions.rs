@@ -7,7 +7,7 @@ use bespoke_tensor::{DType, Type};
 
 use super::{Random, decisions::mlp, difference, random::random_graph, run, sources};
 use crate::{
-    Config, Report, cost, optimize,
+    Config, Machine, Report, cost, optimize,
     regions::{SIZES, Sizes, cut::Cutting, ranges, search_regions, splice::splice},
     tier0,
 };
@@ -33,7 +33,10 @@ fn graphs_in_regions_mean_the_same() {
         let graph = tier0::compact(&random_graph(&mut random, 20 + (seed as usize) % 40));
         let (result, report) = search(&graph, Sizes { small: 1 + seed as usize % 5, ..TINY });
         assert!(bespoke_graph::verify(&result).is_empty(), "{result}");
-        assert!(cost::graph(&result) <= cost::graph(&graph), "graph {seed}:\n{graph}\n{result}\n{report}");
+        assert!(
+            cost::graph(&Machine::fixed(), &result) <= cost::graph(&Machine::fixed(), &graph),
+            "graph {seed}:\n{graph}\n{result}\n{report}"
+        );
         let values = sources(&graph, &mut Random(seed), false);
         let (before, after) = (run(&graph, &values), run(&result, &values));
         for (name, value) in &before.outputs {
@@ -80,7 +83,7 @@ fn equal_regions_are_searched_once() {
     assert!(report.to_string().contains("(×19)"), "{report}");
     // As if each had been searched.
     let whole = search(&graph, SIZES).0;
-    assert_eq!(cost::graph(&result), cost::graph(&whole));
+    assert_eq!(cost::graph(&Machine::fixed(), &result), cost::graph(&Machine::fixed(), &whole));
     assert_eq!(result.len(), whole.len());
 }
 
@@ -138,11 +141,11 @@ fn a_region_that_became_dearer_stays_as_it_was() {
         }
     });
     let cuts: Vec<_> = cuts.into_iter().map(|(number, (_, cut))| (number, cut)).collect();
-    let (result, is_kept) = splice(&graph, &cuts, &[None, Some(&dearer)]);
+    let (result, is_kept) = splice(&graph, &cuts, &[None, Some(&dearer)], &Machine::fixed());
     assert_eq!((result, is_kept), (graph.clone(), vec![false, true, false]));
     // What pays elsewhere pays for it.
-    let (result, is_kept) = splice(&graph, &cuts, &[Some(&better), Some(&dearer)]);
-    assert!(cost::graph(&result) < cost::graph(&graph));
+    let (result, is_kept) = splice(&graph, &cuts, &[Some(&better), Some(&dearer)], &Machine::fixed());
+    assert!(cost::graph(&Machine::fixed(), &result) < cost::graph(&Machine::fixed(), &graph));
     assert_eq!(is_kept, [false; 3]);
 }
 

@@ -1,0 +1,122 @@
+//! What the optimiser is worth: each model's step and its query with constant weights, compiled with the rules that are always
+//! better (tier 0) and with everything, timed in turn in one run on one thread, in its processor time, so that other work on
+//! the machine does not count: `cargo bench --bench payoff`. Words behind `--` choose models by name; with `--profile` the kernels of both programs follow; with `--test` each runs once.
+
+use std::time::Instant;
+
+use bespoke::{
+    Error,
+    compiler::{Config, compile},
+    graph::Graph,
+    inspect,
+    nn::live_part,
+    optimize,
+    runtime::Executable,
+    tensor::Tensor,
+    zoo::{self, Options},
+};
+use cpu_time::ThreadTime;
+
+/// The models, and what differs from the sizes they were published with.
+const MODELS: [(&str, fn(Options) -> Options); 7] = [
+    ("mlp", |o| Options { batch: 128, ..o }),
+    ("lenet5", |o| Options { batch: 64, ..o }),
+    ("resnet18", |o| Options { batch: 16, size: 32, classes: 10, width: 0.25, ..o }),
+    ("googlenet", |o| Options { batch: 8, size: 64, classes: 10, width: 0.25, ..o }),
+    ("vae", |o| Options { batch: 128, ..o }),
+    ("lstm", |o| Options { batch: 32, ..o }),
+    ("gpt", |o| Options { batch: 4, size: 64, classes: 64, width: 0.5, ..o }),
+];
+
+/// Seconds that a model's two programs are timed.
+const TIME: f64 = 4.0;
+/// Seconds that one of them runs before the other has its turn.
+const TURN: f64 = 0.02;
+
+fn main() -> Result<(), Error> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_set = |flag: &str| arguments.iter().any(|a| a == flag);
+    let wanted: Vec<&String> = arguments.iter().filter(|a| !a.starts_with("--")).collect();
+    println!(
+        "{:<20} {:>10} {:>12} {:>7} {:>12}",
+        "program", "tier 0 ms", "optimised ms", "ratio", "launches"
+    );
+    let mut ratios: [Vec<f64>; 2] = [vec![], vec![]];
+    for (name, sizes) in MODELS.iter().filter(|m| wanted.is_empty() || wanted.iter().any(|w| *w == m.0)) {
+        let architecture = zoo::find(name).expect("a model");
+        let model = architecture.model_with(&sizes(architecture.defaults))?;
+        let weights = model.start.iter().filter(|s| model.query.source(&s.0).is_some());
+        let weights: Vec<_> = weights.map(|(n, v)| (n.as_str(), v)).collect();
+        let query = live_part(&model.query.freeze(&weights).expect("they are the query's"));
+        for (kind, graph) in [("step", &model.training), ("query", &query)].into_iter().enumerate() {
+            let (label, graph) = graph;
+            let mut programs = [program(graph, false, &model.start)?, program(graph, true, &model.start)?];
+            let inputs = zoo::sample_inputs(graph);
+            let inputs: Vec<_> = inputs.iter().map(|(n, v)| (n.as_str(), v)).collect();
+            let [before, after] = race(&mut programs, &inputs, if is_set("--test") { 0.0 } else { TIME })?;
+            let ratio = before / after;
+            println!(
+                "{:<20} {:>10.3} {:>12.3} {ratio:>7.3} {:>12}",
+                format!("{name} {label}"),
+                before * 1e3,
+                after * 1e3,
+                launches(&programs),
+            );
+            ratios[kind].push(ratio);
+            if is_set("--profile") {
+                for (title, program) in ["tier 0", "optimised"].iter().zip(&mut programs) {
+                    println!("{title}: {}", inspect::profile(program, &inputs, 30)?);
+                }
+            }
+        }
+    }
+    for (label, ratios) in ["steps", "queries"].iter().zip(&ratios) {
+        let mean = ratios.iter().map(|r| r.ln()).sum::<f64>() / ratios.len() as f64;
+        println!("geometric mean of {label}: {:.3}", mean.exp());
+    }
+    Ok(())
+}
+
+/// How many there are before and after; one number if the programs are the same.
+fn launches([before, after]: &[Executable; 2]) -> String {
+    let (before, after) = (before.program(), after.program());
+    if before.to_string() == after.to_string() {
+        return before.launches.len().to_string();
+    }
+    format!("{} → {}", before.launches.len(), after.launches.len())
+}
+
+/// The graph compiled for one thread, with these states where it has them.
+fn program(graph: &Graph, egraph: bool, states: &[(String, Tensor)]) -> Result<Executable, Error> {
+    let optimize = Some(optimize::Config { egraph, ..optimize::Config::default() });
+    let mut program = compile(graph, &Config { optimize, threads: 1, ..Config::default() }, &mut |_| ())?;
+    for (name, value) in states.iter().filter(|s| graph.source(&s.0).is_some()) {
+        // What learns a batch by heart gets units of denormal numbers, which are slow: it learns nothing.
+        let rate = name.ends_with("/learning_rate").then(|| Tensor::scalar(1e-9f32));
+        program.set_state(name, rate.as_ref().unwrap_or(value))?;
+    }
+    Ok(program)
+}
+
+/// The median seconds of a run of each program. They run in turn, so that a change of the machine's speed meets both.
+fn race(programs: &mut [Executable; 2], inputs: &[(&str, &Tensor)], time: f64) -> Result<[f64; 2], Error> {
+    let mut times: [Vec<f64>; 2] = [vec![], vec![]];
+    let start = Instant::now();
+    while times[1].is_empty() || start.elapsed().as_secs_f64() < time {
+        for (program, times) in programs.iter_mut().zip(&mut times) {
+            program.run(inputs)?; // its memory comes back to the cache
+            let turn = ThreadTime::now();
+            let mut end = 0.0;
+            while end == 0.0 || end < TURN.min(time) {
+                program.run(inputs)?;
+                let now = turn.elapsed().as_secs_f64();
+                times.push(now - end);
+                end = now;
+            }
+        }
+    }
+    Ok(times.map(|mut t| {
+        t.sort_by(f64::total_cmp);
+        t[t.len() / 2]
+    }))
+}
