@@ -207,7 +207,8 @@ impl<'a> Choices<'a> {
         Some(order)
     }
 
-    /// What the graph of a choice costs, if it is one: what [`cost::graph`] says of it.
+    /// What the nodes of a choice cost, if it is acyclic, without what it takes to store values.
+    #[cfg(test)]
     pub fn cost(&self, choice: &Choice) -> Option<f64> {
         let mut closed = vec![false; self.classes.len()];
         let mut loops: Vec<&Node> = vec![];
@@ -302,26 +303,26 @@ pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice
     if choices.order(&greedy).is_none() {
         greedy = choices.greedy(false);
     }
-    let mut found: Vec<(Candidate, Choice)> = vec![];
+    let mut found: Vec<(Candidate, Graph, Choice)> = vec![];
     let mut consider = |name: &'static str, choice: Choice| {
-        if let Some(cost) = choices.cost(&choice) {
-            found.push((Candidate { name, cost }, choice));
+        if choices.order(&choice).is_some() {
+            let graph = choices.graph(region, &choice);
+            found.push((Candidate { name, cost: cost::graph(choices.machine, &graph) }, graph, choice));
         }
     };
     consider("input", choices.input.clone());
     consider("improved input", choices.improve(&choices.input, &greedy));
-    consider("greedy", greedy.clone());
     consider("improved greedy", choices.improve(&greedy, &greedy));
+    consider("greedy", greedy);
+    let cheapest = found.iter().min_by(|a, b| a.0.cost.total_cmp(&b.0.cost)).expect("the input is one");
+    if let Some(choice) = choices.exact(&cheapest.2.clone(), exact::STATES) {
+        let graph = choices.graph(region, &choice);
+        found.push((Candidate { name: "exact", cost: cost::graph(choices.machine, &graph) }, graph, choice));
+    }
     // A stable sort: of equal costs, the first candidate wins.
     found.sort_by(|a, b| a.0.cost.total_cmp(&b.0.cost));
-    if let Some(choice) = choices.exact(&found[0].1, exact::STATES) {
-        let cost = choices.cost(&choice).expect("it is acyclic");
-        if cost < found[0].0.cost - EPSILON {
-            found.insert(0, (Candidate { name: "exact", cost }, choice));
-        }
-    }
     let candidates: Vec<Candidate> = found.iter().map(|f| f.0.clone()).collect();
-    let (best, choice) = found.swap_remove(0);
+    let (best, graph, choice) = found.swap_remove(0);
     let is_cheaper = best.cost < cost::graph(choices.machine, &region.graph) - EPSILON;
-    (is_cheaper.then(|| (choices.graph(region, &choice), choice)), candidates)
+    (is_cheaper.then_some((graph, choice)), candidates)
 }
