@@ -6,6 +6,7 @@
 use bespoke_graph::{Graph, NodeId, Op};
 use bespoke_tensor::Type;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::{
     Candidate, cost,
@@ -46,6 +47,8 @@ pub struct Choices {
     roots: Vec<u32>,
     /// The nodes of the graph given, by class.
     input: Vec<u32>,
+    /// Slices of one value: classes and their nodes. Such a value pays only if it serves several.
+    slices: Vec<Vec<(u32, u32)>>,
 }
 
 /// A node for each class that is used, and for most others.
@@ -58,16 +61,15 @@ impl Choices {
         let mut ids: Vec<egg::Id> = egraph.classes().map(|c| c.id).collect();
         ids.sort_unstable();
         let dense: FxHashMap<egg::Id, u32> = ids.iter().enumerate().map(|(i, &id)| (id, i as u32)).collect();
-        let closed = closed_classes(saturated, &ids, &dense);
+        let stored = stored_classes(saturated, &ids, &dense);
         let classes = ids.iter().map(|&id| {
             let class = &egraph[id];
             let node = |n: &crate::language::ENode| {
                 let op = egraph.analysis.op(n).clone();
                 let types: Vec<Type> = n.children.iter().map(|&c| egraph[c].data.ty).collect();
                 let children: Vec<u32> = n.children.iter().map(|c| dense[c]).collect();
-                let folds = !children.is_empty()
-                    && children.iter().all(|&c| closed[c as usize])
-                    && cost::is_foldable(&op, &types, &class.data.ty);
+                let given = children.iter().map(|&c| stored[c as usize]);
+                let folds = cost::stored(&op, &types, given, &class.data.ty).is_some();
                 let cost = if folds { 0.0 } else { cost::node(&op, &types, &class.data.ty) };
                 let flops = cost::flops(&op, &types, &class.data.ty);
                 Node {
@@ -99,7 +101,8 @@ impl Choices {
                 input[class] = i as u32;
             }
         }
-        Choices { classes, given, roots, input }
+        let slices = slices(&classes);
+        Choices { classes, given, roots, input, slices }
     }
 
     /// The chosen node of a class.
@@ -178,8 +181,11 @@ impl Choices {
             let order = self.order(&trial.choice).expect("changes keep it acyclic");
             for &class in order.iter().rev() {
                 for i in 0..self.classes[class as usize].len() as u32 {
-                    improved |= trial.users[class as usize] > 0 && trial.change(class, i);
+                    improved |= trial.users[class as usize] > 0 && trial.change(&[(class, i)]);
                 }
+            }
+            for group in self.slices.iter().rev() {
+                improved |= trial.change(group);
             }
             if !improved {
                 break;
@@ -242,28 +248,42 @@ impl Choices {
     }
 }
 
-/// Classes whose values can be computed in advance.
-fn closed_classes(saturated: &Saturated, ids: &[egg::Id], dense: &FxHashMap<egg::Id, u32>) -> Vec<bool> {
+/// For each value of which several others are slices: these, with the node that says so.
+fn slices(classes: &[Vec<Node>]) -> Vec<Vec<(u32, u32)>> {
+    let mut of: Vec<Vec<(u32, u32)>> = vec![vec![]; classes.len()];
+    for (class, nodes) in classes.iter().enumerate() {
+        for (i, node) in nodes.iter().enumerate().filter(|(_, n)| matches!(n.op, Op::Slice(_))) {
+            of[node.children[0] as usize].push((class as u32, i as u32));
+        }
+    }
+    of.retain(|group| group.len() > 1);
+    of
+}
+
+/// How many elements are stored of the classes that can be computed in advance.
+fn stored_classes(
+    saturated: &Saturated,
+    ids: &[egg::Id],
+    dense: &FxHashMap<egg::Id, u32>,
+) -> Vec<Option<usize>> {
     let egraph = &saturated.egraph;
-    let mut closed = vec![false; ids.len()];
+    let mut stored = vec![None; ids.len()];
     loop {
         let mut changed = false;
-        for (i, &id) in ids.iter().enumerate().filter(|(i, _)| !closed[*i]).collect::<Vec<_>>() {
-            let is_closed = |n: &crate::language::ENode| {
-                let op = egraph.analysis.op(n);
-                let types = || n.children.iter().map(|&c| egraph[c].data.ty).collect::<Vec<Type>>();
-                matches!(op, Op::Constant(_))
-                    || (!n.children.is_empty()
-                        && n.children.iter().all(|c| closed[dense[c] as usize])
-                        && cost::is_foldable(op, &types(), &egraph[id].data.ty))
-            };
-            if egraph[id].nodes.iter().any(is_closed) {
-                closed[i] = true;
-                changed = true;
+        for (i, &id) in ids.iter().enumerate() {
+            if stored[i].is_some() {
+                continue;
             }
+            let of = |n: &crate::language::ENode| {
+                let types: Vec<Type> = n.children.iter().map(|&c| egraph[c].data.ty).collect();
+                let given = n.children.iter().map(|c| stored[dense[c] as usize]);
+                cost::stored(egraph.analysis.op(n), &types, given, &egraph[id].data.ty)
+            };
+            stored[i] = egraph[id].nodes.iter().find_map(of);
+            changed |= stored[i].is_some();
         }
         if !changed {
-            return closed;
+            return stored;
         }
     }
 }
@@ -321,17 +341,25 @@ impl Trial<'_> {
         change
     }
 
-    /// Takes another node for a class if that makes the whole cheaper and keeps it acyclic.
-    fn change(&mut self, class: u32, node: u32) -> bool {
-        let old = self.choice[class as usize];
-        let complete = |c: &u32| self.choice[*c as usize] != NONE;
-        if node == old || !self.of.classes[class as usize][node as usize].children.iter().all(complete) {
-            return false;
+    /// Takes other nodes for classes that are in use, if that makes the whole cheaper and keeps it acyclic.
+    fn change(&mut self, group: &[(u32, u32)]) -> bool {
+        let mut before: SmallVec<[(u32, u32); 4]> = SmallVec::new();
+        let mut change = 0.0;
+        for &(class, node) in group {
+            let old = self.choice[class as usize];
+            let complete = |c: &u32| self.choice[*c as usize] != NONE;
+            let fits = node != old && self.users[class as usize] > 0;
+            if fits && self.of.classes[class as usize][node as usize].children.iter().all(complete) {
+                change += self.replace(class, node);
+                before.push((class, old));
+            }
         }
-        if self.replace(class, node) < -EPSILON && !self.reaches_itself(class) {
+        if change < -EPSILON && !before.iter().any(|b| self.reaches_itself(b.0)) {
             return true;
         }
-        self.replace(class, old);
+        for (class, old) in before.into_iter().rev() {
+            self.replace(class, old);
+        }
         false
     }
 
