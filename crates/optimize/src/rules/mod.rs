@@ -5,12 +5,17 @@
 //! says honestly how its result may differ ([`Rounding`](crate::Rounding)).
 
 mod algebra;
+mod convolution;
 mod functions;
 mod linear;
+mod merge;
 mod movement;
 mod normal;
+mod parts;
 mod reduction;
+mod scale;
 mod stable;
+mod terms;
 
 use bespoke_graph::{Op, op::Binary, op::Unary};
 use bespoke_loops::Combine;
@@ -22,15 +27,20 @@ use crate::{
 };
 
 /// All topics.
-pub fn topics() -> [&'static [Rule]; 7] {
+pub fn topics() -> [&'static [Rule]; 12] {
     [
         algebra::RULES,
+        terms::RULES,
         functions::RULES,
         stable::RULES,
         movement::RULES,
+        parts::RULES,
         reduction::RULES,
         linear::RULES,
         normal::RULES,
+        scale::RULES,
+        merge::RULES,
+        convolution::RULES,
     ]
 }
 

@@ -2,7 +2,9 @@
 
 mod decisions;
 mod loops;
+mod normalisation;
 mod penalty;
+mod products;
 mod random;
 mod rules;
 
