@@ -11,6 +11,7 @@ mod linear;
 mod merge;
 mod movement;
 mod normal;
+mod normalisation;
 mod parts;
 mod reduction;
 mod scale;
@@ -27,12 +28,13 @@ use crate::{
 };
 
 /// All topics.
-pub fn topics() -> [&'static [Rule]; 12] {
+pub fn topics() -> [&'static [Rule]; 13] {
     [
         algebra::RULES,
         terms::RULES,
         functions::RULES,
         stable::RULES,
+        normalisation::RULES,
         movement::RULES,
         parts::RULES,
         reduction::RULES,

@@ -36,6 +36,17 @@ fn quotient_exists(m: &Match<'_>) -> bool {
     quotient.is_some() && is_positive(m.view, m.class("e"))
 }
 
+/// Is the larger of both computed anyway?
+fn maximum_exists(m: &Match<'_>) -> bool {
+    let (x, y) = (m.class("x"), m.class("y"));
+    x != y && m.view.find(&Binary::Max.into(), &[x, y]).is_some_and(|max| max != x && max != y)
+}
+
+/// Is eᶻ computed anyway, and the sum s above zero?
+fn exponential_exists(m: &Match<'_>) -> bool {
+    is_positive(m.view, m.class("s")) && m.view.find(&Unary::Exp.into(), &[m.class("z")]).is_some()
+}
+
 /// Σₖ [k = label], which is 1 if the label is in range.
 fn one_hot_sum(view: &dyn View, _: Class, op: &Op, children: &Children) -> Option<Term> {
     let Op::Reduce(reduce) = op else { return None };
@@ -358,6 +369,50 @@ pub const RULES: &[Rule] = &[
             let p = e.graph.over(exp, spread);
             e.graph.sum(p, &[1])
         }),
+    rule("stable/relu-mask", "(gt ?x ?y)", "(gt (max ?x ?y) ?y)")
+        .exact()
+        .always()
+        .when(maximum_exists)
+        .why("ReLU's derivative from its output, which is kept in any case: its operand need not be")
+        .near_miss(|e| {
+            let x = e.matrix();
+            let zero = e.fill(x, 0.0);
+            e.graph.binary(Binary::Gt, x, zero)
+        })
+        .example(|e| {
+            let x = e.matrix();
+            let zero = e.fill(x, 0.0);
+            e.graph.binary(Binary::Max, x, zero);
+            e.graph.binary(Binary::Gt, x, zero)
+        }),
+    rule(
+        "stable/exp-log-softmax",
+        "(exp (sub ?z (broadcast:b (log ?s))))",
+        "(div (exp ?z) (broadcast:b ?s))",
+    )
+    .always()
+    .when(exponential_exists)
+    .why("e^(z − log s) is eᶻ/s, and eᶻ is computed anyway")
+    .near_miss(|e| {
+        // The exponential of z is not there.
+        let z = e.matrix();
+        let shape = e.graph.ty(z).shape;
+        let y = e.like(z);
+        let exp = e.graph.unary(Unary::Exp, y);
+        let sum = e.graph.sum(exp, &[1]);
+        let log = e.graph.unary(Unary::Log, sum);
+        let wide = e.graph.unreduce(log, shape, &[1]);
+        let difference = e.graph.minus(z, wide);
+        e.graph.unary(Unary::Exp, difference)
+    })
+    .example(|e| {
+        let [z, _, sum, _] = softmax(e);
+        let log = e.graph.unary(Unary::Log, sum);
+        let shape = e.graph.ty(z).shape;
+        let wide = e.graph.unreduce(log, shape, &[1]);
+        let difference = e.graph.minus(z, wide);
+        e.graph.unary(Unary::Exp, difference)
+    }),
     function("stable/one-hot-sum", &["reduce_sum"], one_hot_sum)
         .exact()
         .always()

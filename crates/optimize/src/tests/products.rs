@@ -135,3 +135,49 @@ fn queries_keys_and_values_are_one_product() {
     let (result, report) = optimize(&attention(128, 64, false), &Config::default()).unwrap();
     assert_eq!(dots(&result), 3, "{report}");
 }
+
+/// Linear units one after the other; weights are states, or constants.
+fn linear_units(batch: usize, widths: &[usize], frozen: bool) -> Graph {
+    let mut g = Graph::new();
+    let mut h = g.input("x", f32([batch, widths[0]])).unwrap();
+    for (i, pair) in widths.windows(2).enumerate() {
+        let w = parameter(&mut g, &format!("dense{i}/weight"), f32([pair[0], pair[1]]), frozen);
+        let b = parameter(&mut g, &format!("dense{i}/bias"), f32([pair[1]]), frozen);
+        h = g.matmul(h, w);
+        let wide = g.broadcast(b, [batch, pair[1]].into(), &[1]);
+        h = g.plus(h, wide);
+    }
+    g.set_output("y", h).unwrap();
+    g
+}
+
+/// L05: composition of linear units is a linear unit, where that is cheaper.
+#[test]
+fn two_linear_units_are_one_for_many_rows() {
+    for (name, batch, widths) in [
+        ("linear_units_for_many_rows", 8192, [784, 512, 512]),
+        ("linear_units_for_few_rows", 128, [784, 512, 512]),
+        ("linear_units_with_a_waist", 8192, [784, 8, 784]),
+    ] {
+        let (result, _) = optimize(&linear_units(batch, &widths, false), &Config::default()).unwrap();
+        insta::assert_snapshot!(name, text(&result));
+    }
+    for batch in [1, 128, 65536] {
+        let (result, report) =
+            optimize(&linear_units(batch, &[784, 8, 784], false), &Config::default()).unwrap();
+        assert!(result.ids().all(|id| result.ty(id).shape[..] != [784, 784]), "the waist is gone:\n{report}");
+    }
+}
+
+#[test]
+fn a_query_of_linear_units_is_one_dot() {
+    for batch in [1, 128] {
+        let (result, report) =
+            optimize(&linear_units(batch, &[64, 32, 48, 10], true), &Config::default()).unwrap();
+        assert_eq!(dots(&result), 1, "{report}");
+        let (result, report) =
+            optimize(&linear_units(batch, &[784, 8, 784], true), &Config::default()).unwrap();
+        assert_eq!(dots(&result), 2, "the waist is cheaper:\n{report}");
+    }
+    check(&linear_units(5, &[12, 7, 9, 4], true));
+}
