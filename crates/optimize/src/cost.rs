@@ -29,14 +29,28 @@ pub const FOLDED_ELEMENTS: usize = 1024;
 /// Larger ones are if they take at most so many flops.
 const FOLDED_FLOPS: f64 = 4e7;
 
-/// Should an operator on constants of these types be computed in advance?
-pub fn is_foldable(op: &Op, operands: &[Type], ty: &Type) -> bool {
+/// Should an operator on constants of these types, of which so many elements are stored, be computed in advance?
+pub fn is_foldable(op: &Op, operands: &[Type], stored: usize, ty: &Type) -> bool {
     let computed_later = operands.is_empty() || matches!(op, Op::Barrier(_));
-    if computed_later || matches!(op, Op::Broadcast(_)) && ty.elements() > FOLDED_ELEMENTS {
-        return false;
+    !computed_later && ty.elements() <= stored.max(FOLDED_ELEMENTS) && flops(op, operands, ty) <= FOLDED_FLOPS
+}
+
+/// How many elements are stored of a node that can be computed in advance, if it can; its operands store so many.
+pub fn stored(
+    op: &Op,
+    operands: &[Type],
+    stored: impl Iterator<Item = Option<usize>>,
+    ty: &Type,
+) -> Option<usize> {
+    if let Op::Constant(_) = op {
+        return Some(ty.elements());
     }
-    let given: usize = operands.iter().map(Type::elements).sum();
-    ty.elements() <= given.max(FOLDED_ELEMENTS) && flops(op, operands, ty) <= FOLDED_FLOPS
+    let given = stored.sum::<Option<usize>>()?;
+    if is_foldable(op, operands, given, ty) {
+        return Some(ty.elements());
+    }
+    // What is repeated is so where it is used.
+    matches!(op, Op::Broadcast(_)).then_some(given)
 }
 
 /// Floating-point operations of a node; functions such as exp count 20, moving an element one half.
@@ -45,8 +59,8 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
     let operand = |i: usize| operands[i].elements() as f64;
     n * match op {
         Op::Input(_) | Op::StateRead(_) | Op::Constant(_) => 0.0,
-        Op::Reshape(_) | Op::Broadcast(_) | Op::StopGradient(_) | Op::Barrier(_) => 0.0,
-        Op::Iota(_) | Op::Slice(_) | Op::Transpose(_) | Op::Reverse(_) => 0.5,
+        Op::Reshape(_) | Op::Broadcast(_) | Op::Slice(_) | Op::StopGradient(_) | Op::Barrier(_) => 0.0,
+        Op::Iota(_) | Op::Transpose(_) | Op::Reverse(_) => 0.5,
         Op::Unary(f) => match f {
             Unary::Neg | Unary::Abs | Unary::Not | Unary::Floor | Unary::Ceil | Unary::Round => 1.0,
             Unary::Sign | Unary::IsNan | Unary::IsFinite => 2.0,
@@ -172,15 +186,15 @@ pub fn graph_flops(graph: &Graph) -> f64 {
 
 fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> Vec<f64> {
     let live = graph.live();
-    let mut closed = vec![false; graph.len()];
+    let mut stored: Vec<Option<usize>> = vec![None; graph.len()];
     let mut costs = vec![0.0; graph.len()];
     let mut loops: Vec<NodeId> = vec![];
     for id in graph.ids().filter(|i| live[i.index()]) {
         let node = graph.node(id);
         let operands: Vec<Type> = node.inputs.iter().map(|&i| graph.ty(i)).collect();
-        closed[id.index()] = matches!(node.op, Op::Constant(_))
-            || (node.inputs.iter().all(|i| closed[i.index()]) && is_foldable(&node.op, &operands, &node.ty));
-        if closed[id.index()] {
+        let given = node.inputs.iter().map(|i| stored[i.index()]);
+        stored[id.index()] = self::stored(&node.op, &operands, given, &node.ty);
+        if stored[id.index()].is_some() {
             continue;
         }
         let mut times = 1.0;

@@ -51,6 +51,8 @@ pub struct Choices<'a> {
     roots: Vec<u32>,
     /// The nodes of the graph given, by class.
     pub input: Choice,
+    /// Slices of one value: classes and their nodes. Such a value pays only if it serves several.
+    slices: Vec<Vec<(u32, u32)>>,
     /// What costs are reckoned with.
     machine: &'a Machine,
 }
@@ -73,8 +75,7 @@ impl<'a> Choices<'a> {
             let children: SmallVec<[u32; 3]> = n.children.iter().map(|&c| dense(c)).collect();
             let operands: SmallVec<[Type; 3]> = children.iter().map(|&c| types[c as usize]).collect();
             Node {
-                folds: matches!(op, Op::Constant(_))
-                    || !children.is_empty() && cost::is_foldable(op, &operands, ty),
+                folds: false,
                 cost: cost::node(machine, op, &operands, ty),
                 is_dot: matches!(op, Op::Dot(_) | Op::Convolution(_)),
                 op: n.op,
@@ -87,30 +88,54 @@ impl<'a> Choices<'a> {
         let given: Vec<u32> = saturated.given.iter().map(|&id| dense(egraph.find(id))).collect();
         let roots = graph.roots().map(|r| given[r.index()]).collect();
         let input = vec![NONE; types.len()];
-        let mut choices = Choices { classes, given, egraph, types, roots, input, machine };
+        let mut choices = Choices { classes, given, egraph, types, roots, input, slices: vec![], machine };
         choices.fold();
+        choices.find_slices();
         choices.find_input(graph);
         choices
     }
 
     /// What can be computed in advance costs nothing.
     fn fold(&mut self) {
-        let mut closed = vec![false; self.classes.len()];
+        // How many elements are stored of such values.
+        let mut stored: Vec<Option<usize>> = vec![None; self.classes.len()];
+        let of = |class: usize, node: &Node, stored: &[Option<usize>]| {
+            if node.children.iter().any(|&c| stored[c as usize].is_none()) {
+                return None;
+            }
+            let given = node.children.iter().map(|&c| stored[c as usize]);
+            cost::stored(self.op(node), &self.operands(node), given, &self.types[class])
+        };
         let mut changed = true;
         while std::mem::take(&mut changed) {
-            for (class, nodes) in self.classes.iter().enumerate().filter(|(_, n)| n.iter().any(|n| n.folds)) {
-                let is_closed = |n: &Node| n.folds && n.children.iter().all(|&c| closed[c as usize]);
-                if !closed[class] && nodes.iter().any(is_closed) {
-                    closed[class] = true;
-                    changed = true;
+            for (class, nodes) in self.classes.iter().enumerate() {
+                if stored[class].is_none() {
+                    stored[class] = nodes.iter().find_map(|n| of(class, n, &stored));
+                    changed |= stored[class].is_some();
                 }
             }
         }
-        for node in self.classes.iter_mut().flatten() {
-            if node.folds && node.children.iter().all(|&c| closed[c as usize]) {
-                node.cost = 0.0;
+        let folds = self.classes.iter().enumerate();
+        let folds: Vec<Vec<bool>> = folds
+            .map(|(class, nodes)| nodes.iter().map(|n| of(class, n, &stored).is_some()).collect())
+            .collect();
+        for (node, folds) in self.classes.iter_mut().flatten().zip(folds.into_iter().flatten()) {
+            if folds {
+                (node.folds, node.cost) = (true, 0.0);
             }
         }
+    }
+
+    /// For each value of which several others are slices: these, with the node that says so.
+    fn find_slices(&mut self) {
+        let mut of: Vec<Vec<(u32, u32)>> = vec![vec![]; self.classes.len()];
+        for (class, nodes) in self.classes.iter().enumerate() {
+            for (i, node) in nodes.iter().enumerate().filter(|(_, n)| matches!(self.op(n), Op::Slice(_))) {
+                of[node.children[0] as usize].push((class as u32, i as u32));
+            }
+        }
+        of.retain(|group| group.len() > 1);
+        self.slices = of;
     }
 
     fn find_input(&mut self, graph: &Graph) {

@@ -2,7 +2,7 @@
 
 use bespoke_graph::{NodeId, op::Unary};
 
-use super::{is_float, is_positive};
+use super::is_positive;
 use crate::{
     example::Example,
     rule::{Rule, rule},
@@ -95,18 +95,15 @@ pub const RULES: &[Rule] = &[
             let one = e.fill(x, 1.0);
             e.graph.over(one, y)
         }),
-    rule("functions/rsqrt", "(div 1 (sqrt ?x))", "(rsqrt ?x)")
-        .always()
-        .when(is_float)
-        .why("one function for two")
-        .example(|e| {
+    rule("functions/rsqrt", "(div 1 (sqrt ?x))", "(rsqrt ?x)").always().why("one function for two").example(
+        |e| {
             let dims = e.dims();
             let x = e.positive(dims);
             let (one, root) = (e.fill(x, 1.0), e.graph.unary(Unary::Sqrt, x));
             e.graph.over(one, root)
-        }),
+        },
+    ),
     rule("functions/div-sqrt", "(div ?y (sqrt ?x))", "(mul ?y (rsqrt ?x))")
-        .when(is_float)
         .why("a product for a quotient, as in normalisation")
         .example(|e| {
             let dims = e.dims();
@@ -135,6 +132,12 @@ pub const RULES: &[Rule] = &[
         .always()
         .when(|m| is_positive(m.view, m.class("x")))
         .why("x is positive for all finite operands")
+        .near_miss(|e| {
+            let dims = e.dims();
+            let x = e.positive(dims);
+            let y = e.graph.unary(Unary::Sqrt, x);
+            e.graph.times(y, y)
+        })
         .example(|e| {
             let x = of(e, Unary::Exp).1;
             let y = e.graph.unary(Unary::Sqrt, x);

@@ -5,12 +5,18 @@
 //! says honestly how its result may differ ([`Rounding`](crate::Rounding)).
 
 mod algebra;
+mod convolution;
 mod functions;
 mod linear;
+mod merge;
 mod movement;
 mod normal;
+mod normalisation;
+mod parts;
 mod reduction;
+mod scale;
 mod stable;
+mod terms;
 
 use bespoke_graph::{Op, op::Binary, op::Unary};
 use bespoke_loops::Combine;
@@ -22,15 +28,21 @@ use crate::{
 };
 
 /// All topics.
-pub fn topics() -> [&'static [Rule]; 7] {
+pub fn topics() -> [&'static [Rule]; 13] {
     [
         algebra::RULES,
+        terms::RULES,
         functions::RULES,
         stable::RULES,
+        normalisation::RULES,
         movement::RULES,
+        parts::RULES,
         reduction::RULES,
         linear::RULES,
         normal::RULES,
+        scale::RULES,
+        merge::RULES,
+        convolution::RULES,
     ]
 }
 

@@ -11,7 +11,7 @@ fn f32(shape: impl Into<bespoke_tensor::Shape>) -> Type {
 }
 
 /// Optimises, and checks that the result is equal on random values and not dearer.
-fn check(graph: &Graph) -> Graph {
+pub fn check(graph: &Graph) -> Graph {
     let (result, report) = optimize(graph, &Config::default()).unwrap();
     assert!(report.costs[2] <= report.costs[0], "dearer than its input:\n{graph}\n{result}\n{report}");
     let values = sources(graph, &mut Random(7), false);
@@ -27,7 +27,7 @@ fn check(graph: &Graph) -> Graph {
 }
 
 /// The report, without the number of rules there are.
-fn text(report: &Report) -> String {
+pub fn text(report: &Report) -> String {
     let tried = report.saturation.as_ref().expect("it was searched").tried;
     report.to_string().replace(&format!("of {tried} rules"), "of all rules")
 }
