@@ -174,17 +174,18 @@ pub fn graph(machine: &Machine, graph: &Graph) -> f64 {
 /// Nanoseconds of each node of a graph, with what it takes to write those values that lowering will store and to read them
 /// again; none of what is dead or computed in advance.
 pub fn nodes(machine: &Machine, graph: &Graph) -> Vec<f64> {
-    let mut costs = each(graph, |op, operands, ty| node(machine, op, operands, ty));
-    stores::add_traffic(machine, graph, &mut costs);
+    let (mut costs, known) = each(graph, |op, operands, ty| node(machine, op, operands, ty));
+    stores::add_traffic(machine, graph, &known, &mut costs);
     costs
 }
 
 /// Flops of a graph's live nodes.
 pub fn graph_flops(graph: &Graph) -> f64 {
-    each(graph, flops).iter().sum()
+    each(graph, flops).0.iter().sum()
 }
 
-fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> Vec<f64> {
+/// A measure of each live node, and whether it can be computed in advance, when it is 0.
+fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> (Vec<f64>, Vec<bool>) {
     let live = graph.live();
     let mut stored: Vec<Option<usize>> = vec![None; graph.len()];
     let mut costs = vec![0.0; graph.len()];
@@ -208,5 +209,5 @@ fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> Vec<f64>
         }
         costs[id.index()] = times * measure(&node.op, &operands, &node.ty);
     }
-    costs
+    (costs, stored.iter().map(Option::is_some).collect())
 }

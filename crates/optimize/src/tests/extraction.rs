@@ -1,6 +1,6 @@
 //! What is chosen from an e-graph.
 
-use bespoke_graph::{Graph, NodeId, Op, op::Binary};
+use bespoke_graph::{Graph, NodeId, Op, op::Binary, op::Dot};
 use bespoke_tensor::{DType, Type};
 
 use super::{Random, random::random_graph};
@@ -25,8 +25,11 @@ fn exact_search_changes_two_users_at_once() {
         let factor = g.broadcast(c, [64, width].into(), &[]);
         let scaled = g.times(x, factor);
         for i in 0..2 {
-            let w = g.state(&format!("{name}{i}"), Type::new(DType::F32, [width, results])).unwrap();
-            let y = g.matmul(scaled, w);
+            // Over different axes, so that the two are not one product.
+            let (axis, extent) = [(1, width), (0, 64)][i];
+            let w = g.state(&format!("{name}{i}"), Type::new(DType::F32, [extent, results])).unwrap();
+            let dot = Dot { batch: (vec![], vec![]), contract: (vec![axis], vec![0]) };
+            let y = g.must(dot, &[scaled, w]);
             g.set_output(&format!("{name}{i}"), y).unwrap();
         }
     }
