@@ -136,7 +136,14 @@ pub const RULES: &[Rule] = &[
             centred(e, v, 1)
         })
         .near_miss(|e| {
-            let v = scaled(e, 0);
+            // Along the other axis.
+            let v = if e.below(2) == 0 {
+                scaled(e, 0)
+            } else {
+                let n = e.dim();
+                let x = e.input([n, n]);
+                centred(e, x, 1)
+            };
             centred(e, v, 0)
         }),
 ];

@@ -399,6 +399,13 @@ pub const RULES: &[Rule] = &[
         "(shift:g (reduce_sum:r ?x) (reduce_sum:r ?y))",
         "(reduce_sum:r (shift:g ?x ?y))",
     )
+    .when(|m| m.ty("x") == m.ty("y"))
+    .near_miss(|e| {
+        let (m, n) = (e.dim(), e.dim());
+        let (x, y) = (e.input([m, n]), e.input([m + 1, n]));
+        let (a, b) = (e.graph.sum(x, &[0]), e.graph.sum(y, &[0]));
+        e.graph.plus(a, b)
+    })
     .why("one pass for two")
     .example(|e| {
         let x = e.matrix();

@@ -86,6 +86,29 @@ fn is_smaller(m: &Match<'_>, from: Class, to: Class) -> bool {
     elements(to) < elements(from)
 }
 
+/// So many values are looked at to see what a factor is made of.
+const CONE: usize = 64;
+
+/// May `value` be made of `of`? Then it waits for it: batch norm of a batch's own statistics does not fold.
+fn waits_for(view: &dyn View, value: Class, of: Class) -> bool {
+    let mut seen = vec![value];
+    let mut next = 0;
+    while let Some(&class) = seen.get(next) {
+        next += 1;
+        if class == of || seen.len() > CONE {
+            return true;
+        }
+        for (_, operands) in nodes(view, class) {
+            operands.iter().for_each(|x| {
+                if !seen.contains(x) {
+                    seen.push(*x);
+                }
+            });
+        }
+    }
+    false
+}
+
 /// The scale of operand `x` or `w` as one of the result.
 fn outwards(m: &Match<'_>, operand: usize) -> Option<Op> {
     let from = [m.class("x"), m.class("w")][operand];
@@ -119,8 +142,9 @@ fn across(m: &Match<'_>, operand: usize) -> Option<Op> {
 
 /// The scale of the result as one of an operand.
 fn inwards(m: &Match<'_>, operand: usize) -> Option<Op> {
-    let to = [m.class("x"), m.class("w")][operand];
-    if !is_smaller(m, m.root, to) {
+    let both = [m.class("x"), m.class("w")];
+    let to = both[operand];
+    if !is_smaller(m, m.root, to) || waits_for(m.view, m.class("c"), both[1 - operand]) {
         return None;
     }
     let ways = ways(m.op("d"), ranks(m), operand);
@@ -138,7 +162,7 @@ fn scaled_shift(m: &Match<'_>) -> Option<Op> {
     let (shift, scale) = (&m.broadcast("b").axes, &m.broadcast("s").axes);
     let is_product =
         |(op, x): (&Op, _)| matches!(op, Op::Dot(_) | Op::Convolution(_)) || is_scaled(m.view, op, x);
-    if !nodes(m.view, m.class("a")).any(is_product) {
+    if !nodes(m.view, m.class("a")).any(is_product) || waits_for(m.view, m.class("c"), m.class("a")) {
         return None;
     }
     let axes = scale.iter().map(|a| shift.iter().position(|s| s == a)).collect();
@@ -309,8 +333,13 @@ pub const RULES: &[Rule] = &[
         let c = e.dim();
         let (x, w) = (e.input([9, c, 4, 3]), e.input([2, c, 2, 2]));
         let y = product(e, [x, w]);
-        let axes: &[usize] = if e.below(2) == 0 { &[0] } else { &[1, 2] };
-        scaled(e, y, axes)
+        if e.below(2) == 0 {
+            return scaled(e, y, &[1, 2]);
+        }
+        // The factor is a statistic of the product.
+        let (sum, shape) = (e.graph.sum(y, &[0, 2, 3]), e.graph.ty(y).shape);
+        let wide = e.graph.broadcast(sum, shape, &[1]);
+        e.graph.times(wide, y)
     }),
     rule(
         "scale/shifted",
