@@ -8,7 +8,7 @@
 use bespoke_graph::{Graph, NodeId, Op, op::Binary, op::Unary};
 use bespoke_tensor::{DType, Type};
 
-use crate::{Machine, bodies, stores};
+use crate::{Config, Machine, Minimise, bodies, operations, stores};
 
 /// A dot packs its operands: kernels of their own.
 const LAUNCHES: f64 = 2.0;
@@ -23,6 +23,9 @@ const VIEW: f64 = 0.01;
 
 /// Flops of a quotient.
 pub const DIVISION: f64 = 4.0;
+
+/// Operations that a nanosecond weighs among formulas with equally many.
+const BY_TIME: f64 = 0.01;
 
 /// Constants of at most so many elements are always computed in advance.
 pub const FOLDED_ELEMENTS: usize = 1024;
@@ -166,6 +169,25 @@ pub fn node(machine: &Machine, op: &Op, operands: &[Type], ty: &Type) -> f64 {
     time + NODE
 }
 
+/// What a node adds to what is minimised.
+pub fn of_node(config: &Config, op: &Op, operands: &[Type], ty: &Type) -> f64 {
+    let time = node(&config.machine, op, operands, ty);
+    match config.minimise {
+        Minimise::Time => time,
+        Minimise::Operations => operations::of_node(op) + BY_TIME * time,
+    }
+}
+
+/// What is minimised, of a graph's live nodes.
+pub fn of_graph(config: &Config, graph: &Graph) -> f64 {
+    match config.minimise {
+        Minimise::Time => self::graph(&config.machine, graph),
+        Minimise::Operations => {
+            each(graph, |op, operands, ty| of_node(config, op, operands, ty)).0.iter().sum()
+        }
+    }
+}
+
 /// Nanoseconds of a graph's live nodes.
 pub fn graph(machine: &Machine, graph: &Graph) -> f64 {
     nodes(machine, graph).iter().sum()
@@ -185,7 +207,7 @@ pub fn graph_flops(graph: &Graph) -> f64 {
 }
 
 /// A measure of each live node, and whether it can be computed in advance, when it is 0.
-fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> (Vec<f64>, Vec<bool>) {
+pub fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> (Vec<f64>, Vec<bool>) {
     let live = graph.live();
     let mut stored: Vec<Option<usize>> = vec![None; graph.len()];
     let mut costs = vec![0.0; graph.len()];

@@ -63,6 +63,12 @@ impl Example {
         self.input(dims)
     }
 
+    /// New inputs of f64 of one shape.
+    pub fn inputs<const N: usize>(&mut self) -> [NodeId; N] {
+        let dims = self.dims();
+        std::array::from_fn(|_| self.input(dims))
+    }
+
     /// A new input that is a matrix of integers.
     pub fn integers(&mut self) -> NodeId {
         let dims = self.dims();

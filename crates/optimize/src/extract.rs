@@ -11,7 +11,7 @@ use bespoke_tensor::Type;
 use smallvec::SmallVec;
 
 use crate::{
-    Candidate, Machine, cost,
+    Candidate, Config, cost,
     language::{EGraph, ENode},
     regions::Region,
     saturate::Saturated,
@@ -19,7 +19,7 @@ use crate::{
     view,
 };
 
-/// An improvement below this, in nanoseconds, is none.
+/// An improvement below this is none.
 const EPSILON: f64 = 1e-3;
 
 const NONE: u32 = u32::MAX;
@@ -30,7 +30,7 @@ pub struct Node {
     pub children: SmallVec<[u32; 3]>,
     /// The application of a rule that made it, from 1; 0 if it was given.
     pub origin: u32,
-    /// In nanoseconds.
+    /// Of what is minimised.
     cost: f64,
     op: u32,
     is_dot: bool,
@@ -53,8 +53,8 @@ pub struct Choices<'a> {
     pub input: Choice,
     /// Slices of one value: classes and their nodes. Such a value pays only if it serves several.
     slices: Vec<Vec<(u32, u32)>>,
-    /// What costs are reckoned with.
-    machine: &'a Machine,
+    /// What is minimised.
+    config: &'a Config,
 }
 
 /// A node for each class that is used, and for most others.
@@ -62,7 +62,7 @@ pub type Choice = Vec<u32>;
 
 impl<'a> Choices<'a> {
     /// Reads an e-graph.
-    pub fn new(Region { graph, .. }: &Region, saturated: &'a Saturated, machine: &'a Machine) -> Choices<'a> {
+    pub fn new(Region { graph, .. }: &Region, saturated: &'a Saturated, config: &'a Config) -> Choices<'a> {
         let egraph = &saturated.egraph;
         let mut ids: Vec<egg::Id> = egraph.classes().map(|c| c.id).collect();
         ids.sort_unstable();
@@ -76,7 +76,7 @@ impl<'a> Choices<'a> {
             let operands: SmallVec<[Type; 3]> = children.iter().map(|&c| types[c as usize]).collect();
             Node {
                 folds: false,
-                cost: cost::node(machine, op, &operands, ty),
+                cost: cost::of_node(config, op, &operands, ty),
                 is_dot: matches!(op, Op::Dot(_) | Op::Convolution(_)),
                 op: n.op,
                 origin: n.origin,
@@ -88,7 +88,7 @@ impl<'a> Choices<'a> {
         let given: Vec<u32> = saturated.given.iter().map(|&id| dense(egraph.find(id))).collect();
         let roots = graph.roots().map(|r| given[r.index()]).collect();
         let input = vec![NONE; types.len()];
-        let mut choices = Choices { classes, given, egraph, types, roots, input, slices: vec![], machine };
+        let mut choices = Choices { classes, given, egraph, types, roots, input, slices: vec![], config };
         choices.fold();
         choices.find_slices();
         choices.find_input(graph);
@@ -259,7 +259,7 @@ impl<'a> Choices<'a> {
             }
             let could_fold = node.folds && node.cost == 0.0;
             let cost = if could_fold {
-                cost::node(self.machine, self.op(node), &self.operands(node), &self.types[class as usize])
+                cost::of_node(self.config, self.op(node), &self.operands(node), &self.types[class as usize])
             } else {
                 node.cost
             };
@@ -332,7 +332,7 @@ pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice
     let mut consider = |name: &'static str, choice: Choice| {
         if choices.order(&choice).is_some() {
             let graph = choices.graph(region, &choice);
-            found.push((Candidate { name, cost: cost::graph(choices.machine, &graph) }, graph, choice));
+            found.push((Candidate { name, cost: cost::of_graph(choices.config, &graph) }, graph, choice));
         }
     };
     consider("input", choices.input.clone());
@@ -342,12 +342,16 @@ pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice
     let cheapest = found.iter().min_by(|a, b| a.0.cost.total_cmp(&b.0.cost)).expect("the input is one");
     if let Some(choice) = choices.exact(&cheapest.2.clone(), exact::STATES) {
         let graph = choices.graph(region, &choice);
-        found.push((Candidate { name: "exact", cost: cost::graph(choices.machine, &graph) }, graph, choice));
+        found.push((
+            Candidate { name: "exact", cost: cost::of_graph(choices.config, &graph) },
+            graph,
+            choice,
+        ));
     }
     // A stable sort: of equal costs, the first candidate wins.
     found.sort_by(|a, b| a.0.cost.total_cmp(&b.0.cost));
     let candidates: Vec<Candidate> = found.iter().map(|f| f.0.clone()).collect();
     let (best, graph, choice) = found.swap_remove(0);
-    let is_cheaper = best.cost < cost::graph(choices.machine, &region.graph) - EPSILON;
+    let is_cheaper = best.cost < cost::of_graph(choices.config, &region.graph) - EPSILON;
     (is_cheaper.then_some((graph, choice)), candidates)
 }

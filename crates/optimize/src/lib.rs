@@ -31,6 +31,7 @@ mod extract;
 mod language;
 mod loops;
 mod machine;
+mod operations;
 mod optimize;
 mod pattern;
 mod regions;
@@ -46,10 +47,11 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Rounding};
+pub use config::{Config, Minimise, Rounding};
 pub use cost::graph as modelled;
 pub use error::OptimizeError;
 pub use machine::Machine;
+pub use operations::operations;
 pub use optimize::optimize;
 pub use rematerialise::{Policy, Rematerialised, rematerialise};
 pub use report::{Candidate, Finding, Fired, Report, Saturation, Stop};

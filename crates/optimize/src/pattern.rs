@@ -311,8 +311,13 @@ struct Rest<'r> {
     next: Option<&'r Rest<'r>>,
 }
 
+/// Nodes that a search at one class looks at, at most: where classes are large, deep patterns fit in too many ways.
+const LOOKS: usize = 4000;
+
 struct Search<'a, 'f> {
     view: &'a dyn View,
+    /// How many nodes it may still look at.
+    looks: usize,
     found: &'f mut dyn FnMut(Bound<'a>) -> bool,
 }
 
@@ -326,7 +331,7 @@ pub fn search<'a>(
 ) {
     let bound = Bound { vars: [UNBOUND; MAX_VARS], ops: [None; MAX_LABELS] };
     let found = &mut |bound| found(Match { view, root, bound, names });
-    Search { view, found }.fit(pattern, root, None, bound);
+    Search { view, looks: LOOKS, found }.fit(pattern, root, None, bound);
 }
 
 impl<'a> Search<'a, '_> {
@@ -356,6 +361,10 @@ impl<'a> Search<'a, '_> {
             }
             Pattern::Node { head, label, children, .. } => {
                 for i in 0..self.view.count(class) {
+                    if self.looks == 0 {
+                        return false;
+                    }
+                    self.looks -= 1;
                     let (op, mut classes) = self.view.node(class, i);
                     if classes.len() != children.len() || !head.accepts(op) {
                         continue;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use bespoke_graph::{Graph, NodeId, Op};
 
 use crate::{
-    Rounding,
+    Config, Minimise, Rounding,
     example::Example,
     pattern::{self, Head, Match, Names, Pattern},
     view::{Children, Class, KINDS, Term, View, nodes},
@@ -59,6 +59,9 @@ pub struct Rule {
     pub always: bool,
     /// Is it left out of the e-graph, where it would only find again what is there already?
     pub local: bool,
+    /// Is it for formulas of floats only? Then it is applied where [`Minimise::Operations`] is asked for: it turns formulas round
+    /// without making them cheaper, which e-graphs of programs have no room for.
+    pub formulas: bool,
     /// A value that the rule rewrites, of random shape.
     pub example: fn(&mut Example) -> NodeId,
     /// A value that looks like the example, but that the rule must leave alone.
@@ -77,6 +80,7 @@ pub const fn rule(name: &'static str, lhs: &'static str, rhs: &'static str) -> R
         rounding: Rounding::Reassociates,
         always: false,
         local: false,
+        formulas: false,
         example: |_| panic!("a rule has an example"),
         near_miss: None,
         why: "",
@@ -94,6 +98,11 @@ pub const fn whole(name: &'static str, propose: Proposals) -> Rule {
 }
 
 impl Rule {
+    /// Does the configuration allow it?
+    pub fn is_allowed(&self, config: &Config) -> bool {
+        self.rounding <= config.rounding && (!self.formulas || config.minimise == Minimise::Operations)
+    }
+
     /// Equal bits.
     pub const fn exact(self) -> Rule {
         Rule { rounding: Rounding::Exact, ..self }
@@ -112,6 +121,11 @@ impl Rule {
     /// Better in every graph, and of no use in an e-graph.
     pub const fn local(self) -> Rule {
         Rule { always: true, local: true, ..self }
+    }
+
+    /// For formulas only.
+    pub const fn formulas(self) -> Rule {
+        Rule { formulas: true, ..self }
     }
 
     /// Only if this holds.
@@ -180,6 +194,9 @@ impl Compiled {
     /// Calls `found` with each result of applying the rule at `class`, until it returns false. Rules that look at whole graphs
     /// have none.
     pub fn search(&self, view: &dyn View, class: Class, found: &mut dyn FnMut(Term) -> bool) {
+        if self.rule.formulas && !view.ty(class).dtype.is_float() {
+            return;
+        }
         match &self.body {
             Body::Pattern { lhs, rhs, names } => pattern::search(view, lhs, names, class, &mut |m| {
                 if self.rule.condition.is_some_and(|holds| !holds(&m)) {

@@ -59,7 +59,7 @@ fn import(Region { graph, halo, .. }: &Region) -> (EGraph, Vec<Id>) {
 pub fn saturate(region: &Region, config: &Config) -> Result<Saturated, OptimizeError> {
     let (mut egraph, given) = import(region);
     let allowed: Vec<usize> = (0..rule::all().len())
-        .filter(|&i| rule::all()[i].rule.rounding <= config.rounding && !rule::all()[i].rule.local)
+        .filter(|&i| rule::all()[i].rule.is_allowed(config) && !rule::all()[i].rule.local)
         .collect();
     let mut by_kind = vec![vec![]; KINDS];
     for &i in &allowed {
@@ -157,6 +157,8 @@ fn search(egraph: &EGraph, dirty: &[Id], by_kind: &[Vec<usize>], config: &Config
             });
         }
     }
+    // What simplifies comes first, since there may not be room for all.
+    matches.sort_by_key(|m| rule::all()[m.0].rule.formulas);
     (matches, postponed)
 }
 

@@ -209,7 +209,7 @@ impl<'a> Builder<'a> {
         }
         for &i in &rule::always()[view::kind(&self.graph.node(id).op) as usize] {
             let compiled = &rule::all()[i];
-            if compiled.rule.rounding > self.config.rounding || self.fuel == 0 {
+            if !compiled.rule.is_allowed(self.config) || self.fuel == 0 {
                 continue;
             }
             let mut term = None;

@@ -190,6 +190,30 @@ pub const RULES: &[Rule] = &[
             let (a, b) = (e.graph.times(x, less), e.graph.times(y, rest));
             e.graph.plus(a, b)
         }),
+    rule("algebra/complement-sub", "(sub (mul ?x (sub 1 ?y)) (mul ?y (sub 1 ?x)))", "(sub ?x ?y)")
+        .always()
+        .why("x(1 − y) − y(1 − x) = x − y, the gradient of binary cross-entropy")
+        .example(|e| {
+            let [x, y] = e.inputs();
+            let one = e.fill(x, 1.0);
+            let rests = [x, y].map(|v| e.graph.minus(one, v));
+            let (a, b) = (e.graph.times(x, rests[1]), e.graph.times(y, rests[0]));
+            e.graph.minus(a, b)
+        }),
+    rule("algebra/common-denominator-sub", "(sub (div ?x ?z) (div ?y ?z))", "(div (sub ?x ?y) ?z)")
+        .when(is_float)
+        .why("one quotient for two")
+        .example(|e| {
+            let [x, y, z] = e.inputs();
+            let (a, b) = (e.graph.over(x, z), e.graph.over(y, z));
+            e.graph.minus(a, b)
+        })
+        .near_miss(|e| {
+            let x = e.integers();
+            let (y, z) = (e.like(x), e.like(x));
+            let (a, b) = (e.graph.over(x, z), e.graph.over(y, z));
+            e.graph.minus(a, b)
+        }),
     rule("algebra/common-denominator", "(add (div ?x ?z) (div ?y ?z))", "(div (add ?x ?y) ?z)")
         .when(is_float)
         .why("one quotient for two")

@@ -60,7 +60,7 @@ fn no_candidate_beats_an_exhaustive_search() {
         let graph = tier0::compact(&random_graph(&mut random, 5 + (seed as usize) % 15));
         let region = Region::whole(graph);
         let saturated = saturate(&region, &config).unwrap();
-        let choices = Choices::new(&region, &saturated, &config.machine);
+        let choices = Choices::new(&region, &saturated, &config);
         let (best, candidates) = extract(&region, &choices);
         let given = choices.cost(&choices.input).unwrap();
         // Some nodes may have turned out equal.
