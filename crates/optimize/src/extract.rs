@@ -45,14 +45,13 @@ pub struct Choices<'a> {
     /// The class of each node of the graph given.
     pub given: Vec<u32>,
     egraph: &'a EGraph,
+    machine: &'a Machine,
     /// The types of the classes' values.
     types: Vec<Type>,
     /// The classes of outputs and next states.
     roots: Vec<u32>,
     /// The nodes of the graph given, by class.
     pub input: Choice,
-    /// What costs are reckoned with.
-    machine: &'a Machine,
 }
 
 /// A node for each class that is used, and for most others.
@@ -87,7 +86,7 @@ impl<'a> Choices<'a> {
         let given: Vec<u32> = saturated.given.iter().map(|&id| dense(egraph.find(id))).collect();
         let roots = graph.roots().map(|r| given[r.index()]).collect();
         let input = vec![NONE; types.len()];
-        let mut choices = Choices { classes, given, egraph, types, roots, input, machine };
+        let mut choices = Choices { classes, given, egraph, machine, types, roots, input };
         choices.fold();
         choices.find_input(graph);
         choices
@@ -207,7 +206,7 @@ impl<'a> Choices<'a> {
         Some(order)
     }
 
-    /// What the graph of a choice costs, if it is one: what [`cost::graph`] says of it.
+    /// What the graph of a choice costs, if it is one: what [`cost::by_node`] says of it.
     pub fn cost(&self, choice: &Choice) -> Option<f64> {
         let mut closed = vec![false; self.classes.len()];
         let mut loops: Vec<&Node> = vec![];
@@ -322,6 +321,6 @@ pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice
     }
     let candidates: Vec<Candidate> = found.iter().map(|f| f.0.clone()).collect();
     let (best, choice) = found.swap_remove(0);
-    let is_cheaper = best.cost < cost::graph(choices.machine, &region.graph) - EPSILON;
+    let is_cheaper = best.cost < cost::by_node(choices.machine, &region.graph) - EPSILON;
     (is_cheaper.then(|| (choices.graph(region, &choice), choice)), candidates)
 }
