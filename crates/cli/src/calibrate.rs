@@ -187,7 +187,7 @@ fn graph(make: fn(&mut Graph) -> NodeId) -> Graph {
 /// The least seconds of a run of the graph as it is, on one thread: other work on the machine only ever adds to it.
 fn measure(graph: &Graph) -> Result<f64, Failure> {
     clear_cache();
-    let mut program = compile(graph, &Config { optimize: None, threads: 1, keep_text: false }, &mut |_| ())?;
+    let mut program = compile(graph, &Config { optimize: None, threads: 1, ..Config::default() }, &mut |_| ())?;
     let inputs: Vec<(String, Tensor)> =
         graph.inputs().map(|(n, id)| (n.to_owned(), noise(graph.ty(id)))).collect();
     let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(n, v)| (n.as_str(), v)).collect();
