@@ -5,15 +5,13 @@
 //! will store costs its bytes too, where they take longer than the operations. Constants cost nothing, nor what can be
 //! computed from them in advance.
 
-use bespoke_graph::{Graph, NodeId, Op, op::Binary, op::Unary};
+use bespoke_graph::{Graph, NodeId, Op, op::Binary, op::Convolution, op::Dot, op::Unary};
 use bespoke_tensor::{DType, Type};
 
 use crate::{Config, Machine, Minimise, bodies, operations, stores};
 
-/// A dot packs its operands: kernels of their own.
-const LAUNCHES: f64 = 2.0;
-/// Packing reads and writes each byte once, in another order.
-const PACKING: f64 = 3.0;
+/// Operations that take as long as an element of another order in memory.
+const TRANSPOSED: f64 = 8.0;
 /// Flops that a function such as exp counts.
 const FUNCTION: f64 = 20.0;
 /// Nanoseconds for a node: of two equal graphs, the one with fewer nodes is better.
@@ -106,27 +104,58 @@ pub fn reduction(machine: &Machine, flops: f64, dtype: DType) -> f64 {
     f64::from(machine.launch) + flops / per_nanosecond(machine.reduction) * lanes(dtype)
 }
 
-/// Nanoseconds of a dot: the bytes of its operands, and of its result.
-pub fn dot(machine: &Machine, flops: f64, bytes: [f64; 2], dtype: DType) -> f64 {
-    let speed = if dtype.size() == 8 { machine.dot_f64 } else { machine.dot_f32 };
-    contraction(machine, flops, speed, bytes)
+/// Nanoseconds of a dot, by the bytes of its operands and of its result: both operands are packed by kernels of their own.
+pub fn dot(machine: &Machine, flops: f64, [operands, result]: [f64; 2], dtype: DType) -> f64 {
+    let packing = operands / per_nanosecond(machine.packing);
+    3.0 * f64::from(machine.launch) + packing + (flops / dots(machine, dtype)).max(traffic(machine, result))
 }
 
-fn contraction(machine: &Machine, flops: f64, speed: u32, [operands, result]: [f64; 2]) -> f64 {
-    let arithmetic = flops / per_nanosecond(speed);
-    let packing = PACKING * operands / bandwidth(machine, operands);
-    LAUNCHES * f64::from(machine.launch) + packing + arithmetic.max(result / bandwidth(machine, result))
+/// Flops a nanosecond of dots in a type.
+fn dots(machine: &Machine, dtype: DType) -> f64 {
+    per_nanosecond(if dtype.size() == 8 { machine.dot_f64 } else { machine.dot_f32 })
 }
 
-/// Nanoseconds to read or write so many bytes of one value.
+/// Below these extents, and below so many products, a dot is an ordinary loop.
+const TILE: [usize; 3] = [4, 4, 2];
+const PRODUCTS: usize = 2048;
+
+fn is_packed(dot: &Dot, operands: &[Type]) -> bool {
+    let extent = |axes: &[usize], ty: &Type| axes.iter().map(|&a| ty.shape[a]).product::<usize>();
+    let (lhs, rhs) = (&operands[0], &operands[1]);
+    let extents = [
+        extent(&dot.lhs_free(lhs.rank()), lhs),
+        extent(&dot.rhs_free(rhs.rank()), rhs),
+        extent(&dot.contract.0, lhs),
+    ];
+    extents.iter().zip(TILE).all(|(&extent, least)| extent >= least)
+        && extents.iter().product::<usize>() >= PRODUCTS
+}
+
+/// Nanoseconds of a convolution: its kernel is packed, its operand is copied if it is padded.
+fn convolution(machine: &Machine, op: &Convolution, operands: &[Type], ty: &Type, flops: f64) -> f64 {
+    let launch = f64::from(machine.launch);
+    let of_group = ty.shape[1] / op.groups.max(1);
+    if of_group < 2 {
+        return launch + flops / per_nanosecond(machine.reduction) * lanes(ty.dtype);
+    }
+    let packing = operands[1].bytes() as f64 / per_nanosecond(machine.packing);
+    let is_padded = op.padding.iter().any(|&padding| padding != (0, 0));
+    let padding = if is_padded { 2.0 * traffic(machine, operands[0].bytes() as f64) + launch } else { 0.0 };
+    let arithmetic = flops / per_nanosecond(machine.convolution) * lanes(ty.dtype);
+    2.0 * launch + packing + padding + arithmetic.max(traffic(machine, ty.bytes() as f64))
+}
+
+/// Nanoseconds to read or write a value of so many bytes.
 pub fn traffic(machine: &Machine, bytes: f64) -> f64 {
-    bytes / bandwidth(machine, bytes)
-}
-
-/// Bytes a nanosecond for a value of so many bytes.
-fn bandwidth(machine: &Machine, bytes: f64) -> f64 {
-    let is_cached = bytes <= f64::from(machine.cache_size) * 1e3;
-    per_nanosecond(if is_cached { machine.cache } else { machine.memory })
+    let fits = |size: u32| bytes <= f64::from(size) * 1e3;
+    let speed = if fits(machine.near_size) {
+        machine.near
+    } else if fits(machine.cache_size) {
+        machine.cache
+    } else {
+        machine.memory
+    };
+    bytes / per_nanosecond(speed)
 }
 
 /// Of millions a second.
@@ -148,10 +177,15 @@ pub fn node(machine: &Machine, op: &Op, operands: &[Type], ty: &Type) -> f64 {
         Op::Reshape(_) | Op::Broadcast(_) => return VIEW,
         Op::Barrier(_) => return 0.0,
         Op::Custom(custom) => return graph(machine, &custom.body),
-        Op::Dot(_) => dot(machine, flops, bytes(), ty.dtype),
-        Op::Convolution(_) => {
-            let speed = f64::from(machine.convolution) / lanes(ty.dtype);
-            contraction(machine, flops, speed as u32, bytes())
+        Op::Dot(d) if is_packed(d, operands) => dot(machine, flops, bytes(), ty.dtype),
+        Op::Dot(_) => {
+            let moved = operands.iter().chain([ty]).map(|t| traffic(machine, t.bytes() as f64)).sum();
+            f64::from(machine.launch) + f64::max(2.0 * flops / dots(machine, ty.dtype), moved)
+        }
+        Op::Convolution(c) => convolution(machine, c, operands, ty, flops),
+        // Each element is alone in its line of the cache.
+        Op::Transpose(t) if t.permutation.last() != Some(&(ty.rank().wrapping_sub(1))) => {
+            elementwise(machine, TRANSPOSED * ty.elements() as f64, ty.dtype)
         }
         Op::Reduce(_)
         | Op::ArgReduce(_)

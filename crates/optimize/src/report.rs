@@ -78,7 +78,7 @@ pub struct Saturation {
 pub struct Candidate {
     /// How it was found.
     pub name: &'static str,
-    /// Its cost in nanoseconds of the model machine.
+    /// Its cost in nanoseconds of the model machine, each node by itself.
     pub cost: f64,
 }
 
