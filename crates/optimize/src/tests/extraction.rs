@@ -66,7 +66,7 @@ fn no_candidate_beats_an_exhaustive_search() {
         // Some nodes may have turned out equal.
         assert!(given <= cost::graph(&Machine::fixed(), &region.graph) + 1e-6, "{}", region.graph);
         if let Some((graph, _)) = &best {
-            let difference = candidates[0].cost - cost::graph(&Machine::fixed(), &graph);
+            let difference = candidates[0].cost - cost::graph(&Machine::fixed(), graph);
             assert!(difference.abs() < 1e-6, "what a choice costs is what its graph costs:\n{graph}");
         }
         let exact = choices.exact(&choices.input, 100_000);
