@@ -11,7 +11,7 @@ use bespoke_tensor::Type;
 use smallvec::SmallVec;
 
 use crate::{
-    Candidate, Machine, cost,
+    Candidate, Extraction, Machine, cost,
     language::{EGraph, ENode},
     regions::Region,
     saturate::Saturated,
@@ -296,7 +296,11 @@ impl<'a> Choices<'a> {
 
 /// The cheapest graph and how it was chosen, none if the one given is no dearer; and all candidates, the cheapest first. The
 /// one called input may be cheaper than the graph given, whose nodes may have turned out equal.
-pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice)>, Vec<Candidate>) {
+pub fn extract(
+    region: &Region,
+    choices: &Choices<'_>,
+    extraction: Extraction,
+) -> (Option<(Graph, Choice)>, Vec<Candidate>) {
     let mut greedy = choices.greedy(true);
     if choices.order(&greedy).is_none() {
         greedy = choices.greedy(false);
@@ -318,6 +322,9 @@ pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice
         if cost < found[0].0.cost - EPSILON {
             found.insert(0, (Candidate { name: "exact", cost }, choice));
         }
+    }
+    if let Some(wanted) = found.iter().position(|f| Some(f.0.name) == extraction.name()) {
+        found[..=wanted].rotate_right(1);
     }
     let candidates: Vec<Candidate> = found.iter().map(|f| f.0.clone()).collect();
     let (best, choice) = found.swap_remove(0);
