@@ -29,6 +29,32 @@ pub enum Minimise {
     Operations,
 }
 
+/// Which graph is taken from an e-graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Extraction {
+    /// The cheapest that is found.
+    #[default]
+    Cheapest,
+    /// The graph given, changed one value at a time as long as that makes it cheaper.
+    ImprovedInput,
+    /// For each value alone what is cheapest for it.
+    Greedy,
+    /// The greedy choice, changed one value at a time as long as that makes it cheaper.
+    ImprovedGreedy,
+}
+
+impl Extraction {
+    /// What the report calls it; none for the cheapest, whichever that is.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            Extraction::Cheapest => None,
+            Extraction::ImprovedInput => Some("improved input"),
+            Extraction::Greedy => Some("greedy"),
+            Extraction::ImprovedGreedy => Some("improved greedy"),
+        }
+    }
+}
+
 /// Choices for optimisation. The bounds are counts, never clocks, so that equal graphs are rewritten equally.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
@@ -46,6 +72,8 @@ pub struct Config {
     pub matches_per_rule: usize,
     /// What is computed again, at the end, rather than kept in memory.
     pub policy: Policy,
+    /// Which graph is taken from an e-graph. One that is dearer than the graph given is not taken.
+    pub extraction: Extraction,
     /// The machine to decide for. The default decides alike everywhere.
     pub machine: Machine,
 }
@@ -60,6 +88,7 @@ impl Default for Config {
             growth: 10,
             matches_per_rule: 500,
             policy: Policy::KeepAll,
+            extraction: Extraction::Cheapest,
             machine: Machine::fixed(),
         }
     }

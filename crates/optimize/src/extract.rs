@@ -11,7 +11,7 @@ use bespoke_tensor::Type;
 use smallvec::SmallVec;
 
 use crate::{
-    Candidate, Config, cost,
+    Candidate, Config, Extraction, cost,
     language::{EGraph, ENode},
     regions::Region,
     saturate::Saturated,
@@ -333,7 +333,11 @@ struct Found {
 
 /// The cheapest graph and how it was chosen, none if the one given is no dearer; and all candidates, the cheapest first. The
 /// one called input may be cheaper than the graph given, whose nodes may have turned out equal.
-pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice)>, Vec<Candidate>) {
+pub fn extract(
+    region: &Region,
+    choices: &Choices<'_>,
+    extraction: Extraction,
+) -> (Option<(Graph, Choice)>, Vec<Candidate>) {
     let mut greedy = choices.greedy(true);
     if choices.order(&greedy).is_none() {
         greedy = choices.greedy(false);
@@ -362,9 +366,12 @@ pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice
     }
     // A stable sort: of equal costs, the first candidate wins.
     found.sort_by(by_cost);
+    if let Some(wanted) = found.iter().position(|f| Some(f.candidate.name) == extraction.name()) {
+        found[..=wanted].rotate_right(1);
+    }
     let candidates: Vec<Candidate> = found.iter().map(|f| f.candidate.clone()).collect();
     let Found { candidate: best, graph, choice, .. } = found.swap_remove(0);
-    let graph = graph.expect("the first of equal ones has a graph");
+    let graph = graph.unwrap_or_else(|| choices.graph(region, &choice));
     let is_cheaper = best.cost < cost::of_graph(choices.config, &region.graph) - EPSILON;
     (is_cheaper.then_some((graph, choice)), candidates)
 }

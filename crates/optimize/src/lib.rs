@@ -22,6 +22,7 @@
 //! **Invariant**: the result has the same inputs, states and outputs; equal graphs give equal results.
 
 mod bodies;
+mod candidates;
 mod config;
 mod cost;
 mod einsum;
@@ -47,7 +48,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Minimise, Rounding};
+pub use candidates::{Whole, candidates};
+pub use config::{Config, Extraction, Minimise, Rounding};
 pub use cost::graph as modelled;
 pub use error::OptimizeError;
 pub use machine::Machine;

@@ -96,7 +96,7 @@ pub fn search(region: &Region, config: &Config) -> Result<Found, OptimizeError> 
     let graph = &region.graph;
     let saturated = saturate::saturate(region, config)?;
     let choices = Choices::new(region, &saturated, config);
-    let (best, candidates) = extract::extract(region, &choices);
+    let (best, candidates) = extract::extract(region, &choices, config.extraction);
     let (mut better, mut found) = (None, vec![]);
     if let Some((best, choice)) = best {
         // What has just come together may be simplified further; a result that is not cheaper is not worth a change.
