@@ -6,12 +6,12 @@
 mod exact;
 mod improve;
 
-use bespoke_graph::{Graph, NodeId, Op};
+use bespoke_graph::{Graph, NodeId, Op, Operator};
 use bespoke_tensor::Type;
 use smallvec::SmallVec;
 
 use crate::{
-    Candidate, Config, cost,
+    Candidate, Config, Difference, cost,
     language::{EGraph, ENode},
     regions::Region,
     saturate::Saturated,
@@ -31,7 +31,7 @@ pub struct Node {
     /// The application of a rule that made it, from 1; 0 if it was given.
     pub origin: u32,
     /// Of what is minimised.
-    cost: f64,
+    pub cost: f64,
     op: u32,
     is_dot: bool,
     /// Is it computed in advance if its operands are?
@@ -321,6 +321,33 @@ impl<'a> Choices<'a> {
     }
 }
 
+/// A candidate with what it consists of.
+fn candidate(name: &'static str, graph: &Graph, config: &Config) -> Candidate {
+    let costs = cost::of_nodes(config, graph);
+    let mut parts: Vec<Difference> = vec![];
+    for (id, &cost) in graph.ids().zip(&costs).filter(|c| *c.1 > 0.0) {
+        let op = graph.node(id).op.name();
+        match parts.iter_mut().find(|p| p.op == op) {
+            Some(part) => (part.nodes, part.cost) = (part.nodes + 1, part.cost + cost),
+            None => parts.push(Difference { op, nodes: 1, cost }),
+        }
+    }
+    Candidate { name, cost: costs.iter().sum(), differs: parts }
+}
+
+/// What is more, operator by operator.
+fn less(parts: &[Difference], than: &[Difference]) -> Vec<Difference> {
+    let find = |parts: &[Difference], op: &str| {
+        parts.iter().find(|p| p.op == op).map_or((0, 0.0), |p| (p.nodes, p.cost))
+    };
+    let others = than.iter().filter(|t| parts.iter().all(|p| p.op != t.op));
+    let all = parts.iter().chain(others).map(|part| {
+        let ((n, cost), (m, other)) = (find(parts, part.op), find(than, part.op));
+        Difference { op: part.op, nodes: n - m, cost: cost - other }
+    });
+    all.filter(|d| d.nodes != 0 || d.cost != 0.0).collect()
+}
+
 /// The cheapest graph and how it was chosen, none if the one given is no dearer; and all candidates, the cheapest first. The
 /// one called input may be cheaper than the graph given, whose nodes may have turned out equal.
 pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice)>, Vec<Candidate>) {
@@ -332,7 +359,7 @@ pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice
     let mut consider = |name: &'static str, choice: Choice| {
         if choices.order(&choice).is_some() {
             let graph = choices.graph(region, &choice);
-            found.push((Candidate { name, cost: cost::of_graph(choices.config, &graph) }, graph, choice));
+            found.push((candidate(name, &graph, choices.config), graph, choice));
         }
     };
     consider("input", choices.input.clone());
@@ -342,14 +369,12 @@ pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice
     let cheapest = found.iter().min_by(|a, b| a.0.cost.total_cmp(&b.0.cost)).expect("the input is one");
     if let Some(choice) = choices.exact(&cheapest.2.clone(), exact::STATES) {
         let graph = choices.graph(region, &choice);
-        found.push((
-            Candidate { name: "exact", cost: cost::of_graph(choices.config, &graph) },
-            graph,
-            choice,
-        ));
+        found.push((candidate("exact", &graph, choices.config), graph, choice));
     }
     // A stable sort: of equal costs, the first candidate wins.
     found.sort_by(|a, b| a.0.cost.total_cmp(&b.0.cost));
+    let best = found[0].0.differs.clone();
+    found.iter_mut().for_each(|(candidate, ..)| candidate.differs = less(&candidate.differs, &best));
     let candidates: Vec<Candidate> = found.iter().map(|f| f.0.clone()).collect();
     let (best, graph, choice) = found.swap_remove(0);
     let is_cheaper = best.cost < cost::of_graph(choices.config, &region.graph) - EPSILON;
