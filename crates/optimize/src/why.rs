@@ -173,7 +173,11 @@ impl<'a> Explainer<'a> {
             }
             Origin::New { user, given } => (*user, *given),
         };
-        let proof = self.prove(proven, given);
+        let proof = match origin {
+            // What the operands are is not its own affair.
+            Origin::Operands(..) => self.prove(proven, None),
+            _ => self.prove(proven, Some(given)),
+        };
         let costs = cost::nodes(&self.config.machine, self.result);
         let is_changed = matches!(origin, Origin::Rewritten(_) | Origin::New { .. });
         Why {
@@ -185,7 +189,7 @@ impl<'a> Explainer<'a> {
             rules: rules(&proof),
             cost: [costs[node.index()], costs.iter().sum()],
             users: self.users(node),
-            alternatives: self.alternatives(node),
+            alternatives: self.alternatives(node, is_changed.then_some(given).filter(|_| proven == node)),
             proof,
         }
     }
@@ -203,35 +207,25 @@ impl<'a> Explainer<'a> {
             return Origin::Unchanged(id);
         }
         let Some(first) = self.counterpart(node) else { return self.new_value(node) };
-        let op = &self.result.node(node).op;
-        let operands = |id: NodeId| {
-            let inputs = self.given.node(id).inputs.iter();
-            let mut classes: Vec<Id> = inputs.map(|i| self.closure.class(self.names[0][i.index()])).collect();
-            if view::is_commutative(op) {
-                classes.sort_unstable();
+        let own = self.result.node(node);
+        let operands = |inputs: &[NodeId], name: &dyn Fn(NodeId) -> NodeId| {
+            let mut operands: Vec<(Id, NodeId)> =
+                inputs.iter().map(|&i| (self.closure.class(name(i)), i)).collect();
+            if view::is_commutative(&own.op) {
+                operands.sort_unstable();
             }
-            classes
+            operands
         };
-        let mut own: Vec<Id> =
-            self.result.node(node).inputs.iter().map(|i| self.classes[i.index()]).collect();
-        if view::is_commutative(op) {
-            own.sort_unstable();
-        }
-        let alike = |id: &NodeId| live[id.index()] && self.given.node(*id).op == *op && operands(*id) == own;
-        match self.given.ids().find(alike) {
-            Some(id) => {
-                let changed = |i: &NodeId| !matches!(self.origin_of_operand(*i), Some(true));
-                let inputs = self.result.node(node).inputs.iter().copied();
-                Origin::Operands(id, inputs.filter(changed).collect())
+        let own_operands = operands(&own.inputs, &|i| self.names[1][i.index()]);
+        for id in self.given.ids().filter(|id| live[id.index()] && self.given.node(*id).op == own.op) {
+            let others = operands(&self.given.node(id).inputs, &|i| self.names[0][i.index()]);
+            if others.iter().map(|o| o.0).eq(own_operands.iter().map(|o| o.0)) {
+                let pairs = own_operands.iter().zip(others);
+                let changed = pairs.filter(|(i, j)| self.names[1][i.1.index()] != self.names[0][j.1.index()]);
+                return Origin::Operands(id, changed.map(|(i, _)| i.1).collect());
             }
-            None => Origin::Rewritten(first),
         }
-    }
-
-    /// Is the operand the same expression as in the graph given? None if it is none of its values.
-    fn origin_of_operand(&self, node: NodeId) -> Option<bool> {
-        let given = self.counterpart(node)?;
-        Some(self.names[0][given.index()] == self.names[1][node.index()])
+        Origin::Rewritten(first)
     }
 
     /// The nearest value that is computed with its help and is one of the graph given.
@@ -250,9 +244,10 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    fn prove(&self, node: NodeId, given: NodeId) -> Proof {
-        let asked = self.classes[node.index()];
-        let ends = [self.names[0][given.index()], self.names[1][node.index()]];
+    /// The steps from a node of the graph given to an equal one of the optimised graph; from the latter itself, if none is given.
+    fn prove(&self, node: NodeId, given: Option<NodeId>) -> Proof {
+        let (asked, end) = (self.classes[node.index()], self.names[1][node.index()]);
+        let ends = [given.map_or(end, |given| self.names[0][given.index()]), end];
         // Values that both graphs have are not looked into, if they are more than a few operators.
         let leaf = |class: Id| {
             let id = *self.given_of.get(&class)?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bespoke_graph::{Graph, NodeId, Operator};
+use bespoke_graph::{Graph, NodeId, Op, Operator};
 use egg::Id;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
@@ -65,8 +65,9 @@ struct Trial<'a> {
 }
 
 impl Explainer<'_> {
-    /// The other nodes of a node's class, with the cheapest operands. Those that need the value itself are none.
-    pub(super) fn alternatives(&self, node: NodeId) -> Vec<Alternative> {
+    /// The other nodes of a node's class, with the cheapest operands, and the value as it was given, if that is another way.
+    /// What needs the value itself is none.
+    pub(super) fn alternatives(&self, node: NodeId, given: Option<NodeId>) -> Vec<Alternative> {
         let class = self.classes[node.index()];
         let mut depends = vec![false; self.result.len()];
         depends[node.index()] = true;
@@ -82,26 +83,31 @@ impl Explainer<'_> {
             .collect();
         let best = self.cheapest(&known, class);
         let egraph = &self.closure.egraph;
-        let sorted = |op: u32, children: &mut SmallVec<[Id; 3]>| {
-            if view::is_commutative(egraph.analysis.number(op)) {
+        let sorted = |op: &Op, mut children: SmallVec<[Id; 3]>| {
+            if view::is_commutative(op) {
                 children.sort_unstable();
             }
+            children
         };
         let own = self.result.node(node);
-        let mut own_children: SmallVec<[Id; 3]> =
-            own.inputs.iter().map(|i| self.classes[i.index()]).collect();
-        if view::is_commutative(&own.op) {
-            own_children.sort_unstable();
-        }
+        let own_children = sorted(&own.op, own.inputs.iter().map(|i| self.classes[i.index()]).collect());
         let mut seen: FxHashSet<(u32, SmallVec<[Id; 3]>)> = FxHashSet::default();
         let mut found = vec![];
         for other in &egraph[class].nodes {
-            let mut children: SmallVec<[Id; 3]> = other.children.iter().map(|&c| egraph.find(c)).collect();
-            sorted(other.op, &mut children);
-            let is_own = *egraph.analysis.op(other) == own.op && children == own_children;
+            let op = egraph.analysis.op(other);
+            let children = sorted(op, other.children.iter().map(|&c| egraph.find(c)).collect());
+            let is_own = *op == own.op && children == own_children;
             let is_possible = children.iter().all(|c| known.contains_key(c) || best.contains_key(c));
             if !is_own && is_possible && seen.insert((other.op, children)) {
-                found.push(self.alternative(node, other, &depends, &known, &best));
+                let add = |trial: &mut Trial<'_>| trial.add(other);
+                found.push(self.alternative(node, &depends, &known, &best, &add));
+            }
+        }
+        if let Some(given) = given {
+            let add = |trial: &mut Trial<'_>| trial.expression(self.names[0][given.index()]);
+            let as_given = self.alternative(node, &depends, &known, &best, &add);
+            if found.iter().all(|f| f.text != as_given.text) {
+                found.push(Alternative { text: format!("as given, {}", as_given.text), ..as_given });
             }
         }
         found.sort_by(|a, b| a.dearer.total_cmp(&b.dearer).then_with(|| a.text.cmp(&b.text)));
@@ -140,10 +146,10 @@ impl Explainer<'_> {
     fn alternative(
         &self,
         node: NodeId,
-        other: &ENode,
         depends: &[bool],
         known: &FxHashMap<Id, NodeId>,
         best: &FxHashMap<Id, (f64, ENode)>,
+        add: &dyn Fn(&mut Trial<'_>) -> NodeId,
     ) -> Alternative {
         let mut map: Vec<Option<NodeId>> = vec![None; self.result.len()];
         let mut graph = Graph::new();
@@ -163,7 +169,7 @@ impl Explainer<'_> {
         let known =
             known.iter().map(|(&class, id)| (class, map[id.index()].expect("it was copied"))).collect();
         let mut trial = Trial { of: self, best, graph, built: FxHashMap::default(), known };
-        let new = trial.add(other);
+        let new = add(&mut trial);
         let Trial { mut graph, .. } = trial;
         let last = graph.len();
         map[node.index()] = Some(new);
@@ -207,6 +213,20 @@ impl Trial<'_> {
         let inputs: SmallVec<[NodeId; 3]> =
             node.children.iter().map(|&c| self.class(egraph.find(c))).collect();
         trace::add(&mut self.graph, egraph.analysis.op(node), &inputs)
+    }
+
+    /// An expression of the trace, down to what is known.
+    fn expression(&mut self, id: NodeId) -> NodeId {
+        let node = self.of.trace.graph.node(id);
+        let inputs: SmallVec<[NodeId; 3]> = node
+            .inputs
+            .iter()
+            .map(|&i| match self.known.get(&self.of.closure.class(i)) {
+                Some(&known) => known,
+                None => self.expression(i),
+            })
+            .collect();
+        trace::add(&mut self.graph, &node.op, &inputs)
     }
 
     fn class(&mut self, class: Id) -> NodeId {
