@@ -48,9 +48,7 @@ fn shortest(case: &Case) -> Graph {
     let derivative = graph.output("1").expect("the first derivative");
     graph.clear_outputs();
     graph.set_output("derivative", derivative).expect("it is the only output");
-    let (g, r) = optimize(&graph, &Config::formula(&graph)).expect(case.formula);
-    eprintln!("{:?}", r.saturation.map(|s| (s.iterations, s.nodes, s.classes, s.stop)));
-    g
+    optimize(&graph, &Config::formula(&graph)).expect(case.formula).0
 }
 
 /// The largest relative error at the points.

@@ -2,10 +2,17 @@
 
 use bespoke_graph::{Body, Graph, NodeId, Op, op::Scan};
 
-use crate::{Config, OptimizeError, Policy, Report, optimize::with_loops, tier0};
+use crate::{
+    Config, OptimizeError, Policy, Report, notes::Notes, optimize::with_loops, tier0, trace::Reason,
+};
 
 /// The graph with the bodies of its scans trimmed and rewritten.
-pub fn rewrite(graph: &Graph, config: &Config, report: &mut Report) -> Result<Graph, OptimizeError> {
+pub fn rewrite(
+    graph: &Graph,
+    config: &Config,
+    report: &mut Report,
+    notes: &mut Notes,
+) -> Result<Graph, OptimizeError> {
     let live = graph.live();
     let is_scan = |id: &NodeId| live[id.index()] && matches!(graph.node(*id).op, Op::Scan(_));
     let scans: Vec<NodeId> = graph.ids().filter(is_scan).collect();
@@ -23,7 +30,9 @@ pub fn rewrite(graph: &Graph, config: &Config, report: &mut Report) -> Result<Gr
         let mut trimmed = trim(scan_of(graph, id).expect("it is a scan"), &results);
         // A step's values live as long as the step.
         let config = Config { policy: Policy::KeepAll, ..config.clone() };
-        let (body, inner) = with_loops(&trimmed.scan.body, &config)?;
+        let mut inside = Notes { trace: None, ..notes.fork() };
+        let (body, inner) = with_loops(&trimmed.scan.body, &config, &mut inside)?;
+        notes.join(&inside);
         trimmed.scan.body = Body::new(body);
         report.add_body(inner);
         loops.push((id, trimmed));
@@ -50,6 +59,13 @@ pub fn rewrite(graph: &Graph, config: &Config, report: &mut Report) -> Result<Gr
         map[id.index()] = Some(result.must(op, &inputs));
     }
     tier0::roots(graph, &mut result, &|id| map[id.index()].expect("roots are live"));
+    if let Some(trace) = &mut notes.trace {
+        let (before, after) = (trace.import(graph), trace.import(&result));
+        for id in scans {
+            let new = map[id.index()].expect("it is live");
+            trace.equal(before[id.index()], after[new.index()], Reason::Body);
+        }
+    }
     Ok(result)
 }
 

@@ -214,11 +214,14 @@ pub fn of_node(config: &Config, op: &Op, operands: &[Type], ty: &Type) -> f64 {
 
 /// What is minimised, of a graph's live nodes.
 pub fn of_graph(config: &Config, graph: &Graph) -> f64 {
+    of_nodes(config, graph).iter().sum()
+}
+
+/// What of [`of_graph`] each node has.
+pub fn of_nodes(config: &Config, graph: &Graph) -> Vec<f64> {
     match config.minimise {
-        Minimise::Time => self::graph(&config.machine, graph),
-        Minimise::Operations => {
-            each(graph, |op, operands, ty| of_node(config, op, operands, ty)).0.iter().sum()
-        }
+        Minimise::Time => nodes(&config.machine, graph),
+        Minimise::Operations => each(graph, |op, operands, ty| of_node(config, op, operands, ty)).0,
     }
 }
 

@@ -6,12 +6,12 @@
 mod exact;
 mod improve;
 
-use bespoke_graph::{Graph, NodeId, Op};
+use bespoke_graph::{Graph, NodeId, Op, Operator};
 use bespoke_tensor::Type;
 use smallvec::SmallVec;
 
 use crate::{
-    Candidate, Config, Extraction, cost,
+    Candidate, Config, Difference, Extraction, cost,
     language::{EGraph, ENode},
     regions::Region,
     saturate::Saturated,
@@ -31,7 +31,7 @@ pub struct Node {
     /// The application of a rule that made it, from 1; 0 if it was given.
     pub origin: u32,
     /// Of what is minimised.
-    cost: f64,
+    pub cost: f64,
     op: u32,
     is_dot: bool,
     /// Is it computed in advance if its operands are?
@@ -331,6 +331,33 @@ struct Found {
     graph: Option<Graph>,
 }
 
+/// A candidate with what it consists of.
+fn candidate(name: &'static str, graph: &Graph, config: &Config) -> Candidate {
+    let costs = cost::of_nodes(config, graph);
+    let mut parts: Vec<Difference> = vec![];
+    for (id, &cost) in graph.ids().zip(&costs).filter(|c| *c.1 > 0.0) {
+        let op = graph.node(id).op.name();
+        match parts.iter_mut().find(|p| p.op == op) {
+            Some(part) => (part.nodes, part.cost) = (part.nodes + 1, part.cost + cost),
+            None => parts.push(Difference { op, nodes: 1, cost }),
+        }
+    }
+    Candidate { name, cost: costs.iter().sum(), differs: parts }
+}
+
+/// What is more, operator by operator.
+fn less(parts: &[Difference], than: &[Difference]) -> Vec<Difference> {
+    let find = |parts: &[Difference], op: &str| {
+        parts.iter().find(|p| p.op == op).map_or((0, 0.0), |p| (p.nodes, p.cost))
+    };
+    let others = than.iter().filter(|t| parts.iter().all(|p| p.op != t.op));
+    let all = parts.iter().chain(others).map(|part| {
+        let ((n, cost), (m, other)) = (find(parts, part.op), find(than, part.op));
+        Difference { op: part.op, nodes: n - m, cost: cost - other }
+    });
+    all.filter(|d| d.nodes != 0 || d.cost != 0.0).collect()
+}
+
 /// The cheapest graph and how it was chosen, none if the one given is no dearer; and all candidates, the cheapest first. The
 /// one called input may be cheaper than the graph given, whose nodes may have turned out equal.
 pub fn extract(
@@ -346,14 +373,14 @@ pub fn extract(
     let consider = |found: &mut Vec<Found>, name: &'static str, choice: Choice| {
         let Some(order) = choices.order(&choice) else { return };
         let nodes: Vec<(u32, u32)> = order.iter().map(|&class| (class, choice[class as usize])).collect();
-        let (cost, graph) = match found.iter().find(|f| f.nodes == nodes) {
-            Some(same) => (same.candidate.cost, None),
+        let (candidate, graph) = match found.iter().find(|f| f.nodes == nodes) {
+            Some(same) => (Candidate { name, ..same.candidate.clone() }, None),
             None => {
                 let graph = choices.graph(region, &choice);
-                (cost::of_graph(choices.config, &graph), Some(graph))
+                (candidate(name, &graph, choices.config), Some(graph))
             }
         };
-        found.push(Found { candidate: Candidate { name, cost }, nodes, graph, choice });
+        found.push(Found { candidate, nodes, graph, choice });
     };
     consider(&mut found, "input", choices.input.clone());
     consider(&mut found, "improved input", choices.improve(&choices.input, &greedy));
@@ -369,6 +396,8 @@ pub fn extract(
     if let Some(wanted) = found.iter().position(|f| Some(f.candidate.name) == extraction.name()) {
         found[..=wanted].rotate_right(1);
     }
+    let best = found[0].candidate.differs.clone();
+    found.iter_mut().for_each(|f| f.candidate.differs = less(&f.candidate.differs, &best));
     let candidates: Vec<Candidate> = found.iter().map(|f| f.candidate.clone()).collect();
     let Found { candidate: best, graph, choice, .. } = found.swap_remove(0);
     let graph = graph.unwrap_or_else(|| choices.graph(region, &choice));

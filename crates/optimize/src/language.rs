@@ -8,7 +8,10 @@ use egg::{Analysis, DidMerge, Id, Language};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::view::{self, Children, Class, Term, View};
+use crate::{
+    trace::FOLDED,
+    view::{self, Children, Class, Term, View},
+};
 
 /// The e-graph.
 pub type EGraph = egg::EGraph<ENode, Knowledge>;
@@ -102,7 +105,8 @@ impl Knowledge {
         &self.ops[op as usize]
     }
 
-    fn intern(&mut self, op: Op) -> u32 {
+    /// The number of an operator, which may be new.
+    pub fn intern(&mut self, op: Op) -> u32 {
         if let Some(&n) = self.numbers.get(&op) {
             return n;
         }
@@ -164,7 +168,7 @@ impl Analysis<ENode> for Knowledge {
             } else {
                 insert(egraph, op::Broadcast { shape, axes: vec![] }.into(), SmallVec::from_slice(&[scalar]))
             };
-            egraph.union(id, constant);
+            egraph.union_trusted(id, constant, FOLDED);
         }
     }
 }

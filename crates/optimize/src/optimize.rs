@@ -1,17 +1,19 @@
 //! The stages of optimisation one after the other.
 
-use bespoke_graph::{Graph, NodeId, Operator, inline_customs};
-use bespoke_tensor::Type;
-use rustc_hash::FxHashMap;
+use std::time::Instant;
+
+use bespoke_graph::{Graph, inline_customs};
 
 use crate::{
-    Candidate, Config, Finding, Fired, OptimizeError, Policy, Report, Rounding, Saturation, bodies, cost,
-    extract::{self, Choice, Choices},
+    Candidate, Config, Finding, Fired, OptimizeError, Policy, Report, Rounding, Saturation, Timings, bodies,
+    cost,
+    extract::{self, Choices},
+    findings::findings,
     loops,
+    notes::{Clock, Notes, Part},
     regions::{self, Region, SIZES},
-    rematerialise, rule,
-    saturate::{self, Saturated},
-    tier0,
+    rematerialise, rule, saturate, tier0,
+    trace::Reason,
 };
 
 /// Rewrites a graph into a cheaper equal one with the same inputs, states and outputs.
@@ -19,20 +21,65 @@ use crate::{
 /// # Errors
 /// [`OptimizeError`] if a rule breaks its promise.
 pub fn optimize(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
+    optimize_noted(graph, config, &mut Notes::default())
+}
+
+/// [`optimize`], and what took how long.
+///
+/// ```
+/// use bespoke_graph::Graph;
+/// use bespoke_optimize::{Config, optimize_timed};
+/// use bespoke_tensor::{DType, Type};
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", Type::new(DType::F32, [3]))?;
+/// let y = g.times(x, x);
+/// g.set_output("y", y)?;
+/// let (_, _, timings) = optimize_timed(&g, &Config::default())?;
+/// assert!(timings.total >= timings.saturation);
+/// assert!(timings.rules.iter().any(|r| r.rule == "algebra/mul-one" && r.searches > 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`optimize`].
+pub fn optimize_timed(graph: &Graph, config: &Config) -> Result<(Graph, Report, Timings), OptimizeError> {
+    let start = Instant::now();
+    let mut notes = Notes { clock: Some(Clock::default()), trace: None };
+    let (result, report) = optimize_noted(graph, config, &mut notes)?;
+    let clock = notes.clock.expect("it was asked for");
+    Ok((result, report, Timings::new(start.elapsed(), &clock)))
+}
+
+/// [`optimize`], with notes.
+pub fn optimize_noted(
+    graph: &Graph,
+    config: &Config,
+    notes: &mut Notes,
+) -> Result<(Graph, Report), OptimizeError> {
     let cost = |graph: &Graph| cost::of_graph(config, graph);
     let graph = inline_customs(graph);
-    let whole = with_loops(&graph, config)?;
+    let mut others = notes.fork();
+    let whole = with_loops(&graph, config, notes)?;
     if !config.egraph || config.rounding < Rounding::Reassociates {
         return Ok(whole);
     }
     let Some(split) = loops::fission(&graph) else { return Ok(whole) };
-    let (split, mut report) = with_loops(&split, config)?;
+    if let Some(trace) = &mut others.trace {
+        let (before, after) = (trace.import(&graph), trace.import(&split));
+        for (old, new) in graph.roots().zip(split.roots()) {
+            trace.equal(before[old.index()], after[new.index()], Reason::Loops);
+        }
+    }
+    let (split, mut report) = with_loops(&split, config, &mut others)?;
+    notes.join(&others);
     if cost(&split) >= cost(&whole.0) || largest(&split) > LARGER.saturating_mul(largest(&graph)) {
         return Ok(whole);
     }
     (report.nodes[0], report.flops[0], report.costs[0]) =
         (whole.1.nodes[0], whole.1.flops[0], whole.1.costs[0]);
     report.loops = [loops::count(&graph), loops::count(&split)];
+    notes.trace = others.trace;
     Ok((split, report))
 }
 
@@ -46,11 +93,15 @@ fn largest(graph: &Graph) -> usize {
 }
 
 /// [`optimize`] without taking loops apart: a loop within a loop may be there to save memory.
-pub fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
+pub fn with_loops(
+    graph: &Graph,
+    config: &Config,
+    notes: &mut Notes,
+) -> Result<(Graph, Report), OptimizeError> {
     let cost = |graph: &Graph| cost::of_graph(config, graph);
-    let mut report = Report::default();
-    let graph = &bodies::rewrite(graph, config, &mut report)?;
-    let (mut result, applied) = tier0::tier0(graph, config)?;
+    let mut report = Report { minimise: config.minimise, ..Report::default() };
+    let graph = &bodies::rewrite(graph, config, &mut report, notes)?;
+    let (mut result, applied) = tier0::tier0(graph, config, notes)?;
     let (given_cost, mut tier0_cost) = (cost(graph), cost(&result));
     if tier0_cost > given_cost {
         // Rules that are better alone may cost a node together.
@@ -60,7 +111,7 @@ pub fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), Opt
     report.always = rules.map(|(c, &times)| Fired { rule: c.rule.name, times }).collect();
     report.folded = applied.folded;
     if config.egraph {
-        result = regions::search_regions(result, SIZES, config, &mut report)?;
+        result = regions::search_regions(result, SIZES, config, &mut report, notes)?;
     }
     if config.policy != Policy::KeepAll {
         let (again, done) = rematerialise(&result, config.policy);
@@ -87,90 +138,29 @@ pub struct Found {
     pub saturation: Saturation,
     /// The candidates of extraction, the cheapest first.
     pub candidates: Vec<Candidate>,
+    /// What was noted.
+    pub notes: Notes,
 }
 
 /// The cheapest graph found by saturation. Values that a region shows to others are outputs of it if they are computed;
 /// they are numbered after its own.
-pub fn search(region: &Region, config: &Config) -> Result<Found, OptimizeError> {
+pub fn search(region: &Region, config: &Config, mut notes: Notes) -> Result<Found, OptimizeError> {
     let cost = |graph: &Graph| cost::of_graph(config, graph);
     let graph = &region.graph;
-    let saturated = saturate::saturate(region, config)?;
+    let saturated = saturate::saturate(region, config, &mut notes)?;
+    let start = notes.start();
     let choices = Choices::new(region, &saturated, config);
     let (best, candidates) = extract::extract(region, &choices, config.extraction);
+    notes.stop(Part::Extraction, start);
     let (mut better, mut found) = (None, vec![]);
     if let Some((best, choice)) = best {
         // What has just come together may be simplified further; a result that is not cheaper is not worth a change.
-        let (tidy, _) = tier0::tier0(&best, config)?;
+        let (tidy, _) = tier0::tier0(&best, config, &mut notes)?;
         let best = if cost(&tidy) <= cost(&best) { tidy } else { tier0::compact(&best) };
         if cost(&best) < cost(graph) {
             better = Some(best);
-            found = findings(graph, &saturated, &choices, &choice);
+            found = findings(graph, &saturated, &choices, &choice, config);
         }
     }
-    Ok(Found { graph: better, findings: found, saturation: saturated.saturation, candidates })
-}
-
-fn node_flops(graph: &Graph, id: NodeId) -> f64 {
-    let node = graph.node(id);
-    let types: Vec<Type> = node.inputs.iter().map(|&i| graph.ty(i)).collect();
-    cost::flops(&node.op, &types, &node.ty)
-}
-
-/// The rewrites that are part of a choice, with the nodes of the graph that they replace.
-fn findings(graph: &Graph, saturated: &Saturated, choices: &Choices<'_>, choice: &Choice) -> Vec<Finding> {
-    let Some(order) = choices.order(choice) else { return vec![] };
-    let mut used = vec![false; choices.classes.len()];
-    let mut made: Vec<(u32, Vec<u32>)> = vec![];
-    let mut group: FxHashMap<u32, usize> = FxHashMap::default();
-    for &class in &order {
-        used[class as usize] = true;
-        let origin = choices.node(choice, class).origin;
-        if origin > 0 {
-            let g = *group.entry(origin).or_insert(made.len());
-            if g == made.len() {
-                made.push((origin, vec![]));
-            }
-            made[g].1.push(class);
-        }
-    }
-    let mut first: FxHashMap<egg::Id, NodeId> = FxHashMap::default();
-    for id in graph.ids() {
-        first.entry(saturated.egraph.find(saturated.given[id.index()])).or_insert(id);
-    }
-    let live = graph.live();
-    // A node of the graph is replaced if its class is not used, or is computed in a new way.
-    let is_replaced = |id: NodeId| {
-        let class = choices.given[id.index()] as usize;
-        let is_computed = live[id.index()] && !graph.node(id).inputs.is_empty();
-        is_computed && (!used[class] || choices.node(choice, class as u32).origin > 0)
-    };
-    let mut counted = vec![false; graph.len()];
-    let mut findings = vec![];
-    let mut pending: Option<Finding> = None;
-    for (origin, classes) in made {
-        let application = saturated.applications[origin as usize - 1];
-        let mut before = vec![];
-        let mut stack: Vec<NodeId> =
-            first.get(&saturated.egraph.find(application.class)).copied().into_iter().collect();
-        while let Some(id) = stack.pop() {
-            if is_replaced(id) && !std::mem::replace(&mut counted[id.index()], true) {
-                before.push(id);
-                stack.extend(graph.node(id).inputs.iter().rev());
-            }
-        }
-        before.sort_unstable();
-        let rule = rule::all()[application.rule].rule.name;
-        // What replaces nothing given is part of what uses it, which comes next.
-        let finding = pending.get_or_insert_with(Finding::default);
-        finding.rules.push(rule);
-        finding.after.extend(classes.iter().map(|&c| choices.op(choices.node(choice, c)).name()));
-        finding.flops_after += classes.iter().map(|&c| choices.flops(choice, c)).sum::<f64>();
-        finding.flops_before += before.iter().map(|&id| node_flops(graph, id)).sum::<f64>();
-        finding.before.extend(before.iter().map(|id| (*id, graph.node(*id).op.name())));
-        if !finding.before.is_empty() {
-            findings.extend(pending.take());
-        }
-    }
-    findings.extend(pending);
-    findings
+    Ok(Found { graph: better, findings: found, saturation: saturated.saturation, candidates, notes })
 }

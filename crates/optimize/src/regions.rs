@@ -24,6 +24,7 @@ use partition::partition;
 
 use crate::{
     Config, OptimizeError, Report,
+    notes::Notes,
     optimize::{Found, search},
 };
 
@@ -47,12 +48,14 @@ pub fn search_regions(
     sizes: Sizes,
     config: &Config,
     report: &mut Report,
+    notes: &mut Notes,
 ) -> Result<Graph, OptimizeError> {
     if graph.len() < sizes.whole {
         let names: Vec<NodeId> = graph.ids().collect();
         let region = Region::whole(graph);
-        let found = search(&region, config)?;
+        let found = search(&region, config, notes.fork())?;
         report.add(&found, &[&names]);
+        note(notes, &region.graph, &region.graph, &found, &[&names]);
         return Ok(found.graph.unwrap_or(region.graph));
     }
     let own = cut::own(&graph);
@@ -70,7 +73,7 @@ pub fn search_regions(
         }
         cuts.push((number, cut));
     }
-    let searched: Vec<_> = distinct.par_iter().map(|region| search(region, config)).collect();
+    let searched: Vec<_> = distinct.par_iter().map(|region| search(region, config, notes.fork())).collect();
     let found = searched.into_iter().collect::<Result<Vec<Found>, _>>()?;
     let best: Vec<Option<&Graph>> = found.iter().map(|f| f.graph.as_ref()).collect();
     let (result, is_kept) = splice::splice(&graph, &cuts, &best, &config.machine);
@@ -80,6 +83,21 @@ pub fn search_regions(
     for ((number, cut), _) in cuts.iter().zip(is_kept).filter(|c| !c.1) {
         names[*number].push(&cut.nodes);
     }
-    found.iter().zip(&names).for_each(|(f, names)| report.add(f, names));
+    for ((found, names), region) in found.iter().zip(&names).zip(&distinct) {
+        report.add(found, names);
+        note(notes, &graph, &region.graph, found, names);
+    }
     Ok(result)
+}
+
+/// Notes what was noted of a region, at each of its places in the graph.
+fn note(notes: &mut Notes, graph: &Graph, region: &Graph, found: &Found, places: &[&[NodeId]]) {
+    notes.join(&found.notes);
+    if let (Some(trace), Some(part)) = (&mut notes.trace, &found.notes.trace) {
+        let names = trace.import(graph);
+        for place in places {
+            let names: Vec<NodeId> = place.iter().map(|id| names[id.index()]).collect();
+            trace.add_region(region, part, &names);
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! What optimisation did, for people.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use bespoke_graph::NodeId;
 
-use crate::{Rematerialised, optimize::Found};
+use crate::{Minimise, Rematerialised, optimize::Found};
 
 /// A rule and how often it was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,16 +28,64 @@ pub struct Finding {
     pub flops_before: f64,
     /// Flops of what took its place.
     pub flops_after: f64,
+    /// The [cost](Report::costs) of what was rewritten, each value by itself.
+    pub cost_before: f64,
+    /// The cost of what took its place.
+    pub cost_after: f64,
     /// The nodes that were rewritten in the same way in equal regions, as those of `before`.
     pub again: Vec<Vec<NodeId>>,
 }
 
-/// `linear/compose: %12 dot, %15 dot → dot, dot; 1.9 MFLOP → 0.4 MFLOP`, and ` (×36)` if that was found so often.
+impl Finding {
+    /// What is saved of the cost, at all places.
+    pub fn saved(&self) -> f64 {
+        (self.cost_before - self.cost_after) * (self.again.len() + 1) as f64
+    }
+
+    /// Is it the same, but for the place?
+    fn is_like(&self, other: &Finding) -> bool {
+        let operators = |f: &Finding| f.before.iter().map(|b| b.1).collect::<Vec<_>>();
+        let figures = |f: &Finding| [f.flops_before, f.flops_after, f.cost_before, f.cost_after];
+        self.rules == other.rules
+            && self.after == other.after
+            && operators(self) == operators(other)
+            && figures(self) == figures(other)
+    }
+}
+
+/// Operators that are only another view, or none at all; not named where there are others.
+const VIEWS: [&str; 3] = ["broadcast", "reshape", "constant"];
+/// So many nodes of a finding are named.
+const NAMED: usize = 6;
+
+/// `linear/compose: %12 dot, %15 dot → one dot; 1.9 MFLOP → 0.4 MFLOP`, and ` (×36)` if that was found so often.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before: Vec<String> = self.before.iter().map(|(id, op)| format!("{id} {op}")).collect();
+        let computes = |op: &&'static str| !VIEWS.contains(op);
+        let all = !self.before.iter().any(|b| computes(&b.1));
+        let before: Vec<_> = self.before.iter().filter(|b| all || computes(&b.1)).collect();
+        let mut names: Vec<String> = before.iter().take(NAMED).map(|b| format!("{} {}", b.0, b.1)).collect();
+        if before.len() > NAMED {
+            names.push(format!("{} more", before.len() - NAMED));
+        }
+        let mut after: Vec<(&str, usize)> = vec![];
+        let all = !self.after.iter().any(|op| computes(op));
+        for op in self.after.iter().filter(|op| all || computes(op)) {
+            match after.iter_mut().find(|a| a.0 == *op) {
+                Some(a) => a.1 += 1,
+                None => after.push((op, 1)),
+            }
+        }
+        let after = match after[..] {
+            [(op, 1)] => format!("one {op}"),
+            _ => {
+                let counted =
+                    |&(op, n): &(&str, usize)| if n > 1 { format!("{n} {op}") } else { op.to_owned() };
+                after.iter().map(counted).collect::<Vec<_>>().join(", ")
+            }
+        };
         let flops = [flop(self.flops_before), flop(self.flops_after)].join(" → ");
-        write!(f, "{}: {} → {}; {flops}", self.rules.join(", "), before.join(", "), self.after.join(", "))?;
+        write!(f, "{}: {} → {after}; {flops}", self.rules.join(", "), names.join(", "))?;
         match self.again.len() {
             0 => Ok(()),
             n => write!(f, " (×{})", n + 1),
@@ -46,7 +94,7 @@ impl fmt::Display for Finding {
 }
 
 /// Why rewriting stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
     /// No rule gives anything new.
     Saturated,
@@ -54,6 +102,17 @@ pub enum Stop {
     Iterations,
     /// The e-graph has grown to its bound.
     Growth,
+}
+
+impl Stop {
+    /// As the rest of a sentence.
+    fn text(self) -> &'static str {
+        match self {
+            Stop::Saturated => "saturated",
+            Stop::Iterations => "cut short by the bound of rounds",
+            Stop::Growth => "cut short by the bound of nodes",
+        }
+    }
 }
 
 /// What happened in the e-graph.
@@ -65,8 +124,8 @@ pub struct Saturation {
     pub nodes: usize,
     /// Classes of equal values at the end.
     pub classes: usize,
-    /// Why it ended.
-    pub stop: Stop,
+    /// Why it ended, and how often for this reason: of each region that is different, once.
+    pub stops: BTreeMap<Stop, usize>,
     /// The number of rules tried.
     pub tried: usize,
     /// How often each rule was applied to anything new.
@@ -78,8 +137,35 @@ pub struct Saturation {
 pub struct Candidate {
     /// How it was found.
     pub name: &'static str,
-    /// Its cost in nanoseconds: of the model machine, each node by itself, if it was not measured.
+    /// Its [cost](Report::costs), or its time if it was measured.
     pub cost: f64,
+    /// Where it differs from the cheapest: what it has more (or less, below zero), by operator.
+    pub differs: Vec<Difference>,
+}
+
+/// What one candidate has more than another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// The operator.
+    pub op: &'static str,
+    /// Nodes.
+    pub nodes: isize,
+    /// Of the cost.
+    pub cost: f64,
+}
+
+/// Adds up by operator.
+fn add_differences(sum: &mut Vec<Difference>, more: &[Difference], times: usize) {
+    for new in more {
+        let (nodes, cost) = (new.nodes * times as isize, new.cost * times as f64);
+        match sum.iter_mut().find(|d| d.op == new.op) {
+            Some(d) => {
+                d.nodes += nodes;
+                d.cost += cost;
+            }
+            None => sum.push(Difference { op: new.op, nodes, cost }),
+        }
+    }
 }
 
 /// What optimisation did. Printed, it reads as text.
@@ -89,8 +175,10 @@ pub struct Report {
     pub nodes: [usize; 2],
     /// Flops of the graph given and of the result.
     pub flops: [f64; 2],
-    /// Cost in nanoseconds of the model machine: as given, after tier 0, at the end.
+    /// Of what is minimised, nanoseconds of the model machine or operations: as given, after tier 0, at the end.
     pub costs: [f64; 3],
+    /// What costs are of.
+    pub minimise: Minimise,
     /// Rules of tier 0.
     pub always: Vec<Fired>,
     /// Values computed in advance.
@@ -130,9 +218,7 @@ impl Report {
                 sum.iterations = sum.iterations.max(one.iterations);
                 sum.nodes += one.nodes;
                 sum.classes += one.classes;
-                if one.stop != Stop::Saturated {
-                    sum.stop = one.stop;
-                }
+                one.stops.iter().for_each(|(&stop, n)| *sum.stops.entry(stop).or_default() += n);
                 for new in &one.fired {
                     match sum.fired.iter_mut().find(|f| f.rule == new.rule) {
                         Some(f) => f.times += new.times,
@@ -142,11 +228,13 @@ impl Report {
             }
         }
         for new in &found.candidates {
-            let cost = new.cost * places.len() as f64;
-            match self.candidates.iter_mut().find(|c| c.name == new.name) {
-                Some(c) => c.cost += cost,
-                None => self.candidates.push(Candidate { name: new.name, cost }),
-            }
+            let at = self.candidates.iter().position(|c| c.name == new.name).unwrap_or_else(|| {
+                self.candidates.push(Candidate { name: new.name, cost: 0.0, differs: vec![] });
+                self.candidates.len() - 1
+            });
+            let sum = &mut self.candidates[at];
+            sum.cost += new.cost * places.len() as f64;
+            add_differences(&mut sum.differs, &new.differs, places.len());
         }
         self.candidates.sort_by(|a, b| a.cost.total_cmp(&b.cost));
         let Some((first, others)) = places.split_first() else { return };
@@ -157,10 +245,20 @@ impl Report {
             };
             finding.again = others.iter().map(at).collect();
             finding.before.iter_mut().for_each(|b| b.0 = first[b.0.index()]);
-            self.found.push(finding);
+            match self.found.iter_mut().find(|f| f.is_like(&finding)) {
+                Some(same) => {
+                    same.again.push(finding.before.iter().map(|b| b.0).collect());
+                    same.again.append(&mut finding.again);
+                }
+                None => self.found.push(finding),
+            }
         }
+        self.found.sort_by(|a, b| b.saved().total_cmp(&a.saved()));
     }
 }
+
+/// So many findings are printed.
+const FINDINGS: usize = 10;
 
 /// `1.9 MFLOP`
 pub(crate) fn flop(value: f64) -> String {
@@ -173,13 +271,43 @@ pub(crate) fn flop(value: f64) -> String {
     format!("{:.1} {unit}", value / scale)
 }
 
+/// What something costs.
+pub(crate) fn amount(cost: f64, minimise: Minimise) -> String {
+    match minimise {
+        Minimise::Time => time(cost),
+        Minimise::Operations => format!("{cost:.1}"),
+    }
+}
+
 /// `12.3 µs`
-fn time(nanoseconds: f64) -> String {
-    if nanoseconds >= 1e6 {
+pub(crate) fn time(nanoseconds: f64) -> String {
+    if nanoseconds < 1e3 {
+        format!("{nanoseconds:.1} ns")
+    } else if nanoseconds >= 1e6 {
         format!("{:.2} ms", nanoseconds / 1e6)
     } else {
         format!("{:.2} µs", nanoseconds / 1e3)
     }
+}
+
+/// Why a candidate lost: `beaten: greedy at 3.40 ms, 0.1 ms dearer: 2 more dot (+0.2 ms), 1 less add (−0.1 ms)`.
+fn lost(other: &Candidate, chosen: &Candidate, amount: &dyn Fn(f64) -> String) -> String {
+    let dearer = other.cost - chosen.cost;
+    let text = format!("beaten: {} at {}", other.name, amount(other.cost));
+    if dearer.abs() < 1e-3 {
+        return format!("{text}, no cheaper");
+    }
+    let mut differs: Vec<&Difference> = other.differs.iter().filter(|d| d.cost.abs() >= 1e-3).collect();
+    differs.sort_by(|a, b| b.cost.abs().total_cmp(&a.cost.abs()));
+    let one = |d: &&Difference| {
+        let nodes = match d.nodes {
+            0 => format!("other {}", d.op),
+            n => format!("{} {} {}", n.abs(), if n > 0 { "more" } else { "less" }, d.op),
+        };
+        format!("{nodes} ({}{})", if d.cost < 0.0 { '−' } else { '+' }, amount(d.cost.abs()))
+    };
+    let named: Vec<String> = differs.iter().take(4).map(one).collect();
+    format!("{text}, {} dearer: {}", amount(dearer), named.join(", "))
 }
 
 fn list(f: &mut fmt::Formatter<'_>, fired: &[Fired]) -> fmt::Result {
@@ -192,6 +320,7 @@ fn list(f: &mut fmt::Formatter<'_>, fired: &[Fired]) -> fmt::Result {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let amount = |cost| amount(cost, self.minimise);
         writeln!(
             f,
             "nodes {} → {}, {} → {}",
@@ -202,10 +331,11 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "modelled time {} → {} by local rules → {} by search",
-            time(self.costs[0]),
-            time(self.costs[1]),
-            time(self.costs[2])
+            "{} {} → {} by local rules → {} by search",
+            if self.minimise == Minimise::Time { "modelled time" } else { "operations" },
+            amount(self.costs[0]),
+            amount(self.costs[1]),
+            amount(self.costs[2])
         )?;
         if let Some(done) = &self.rematerialised {
             writeln!(f, "  {done}")?;
@@ -217,26 +347,38 @@ impl fmt::Display for Report {
                 "  loops taken apart: {before} → {after}; what needs no earlier step is computed for all at once"
             )?;
         }
-        for finding in &self.found {
+        let (named, others) = self.found.split_at(self.found.len().min(FINDINGS));
+        for finding in named {
             writeln!(f, "  {finding}")?;
+        }
+        if !others.is_empty() {
+            let count: usize = others.iter().map(|o| o.again.len() + 1).sum();
+            let saved: f64 = others.iter().map(Finding::saved).sum();
+            let verb = if saved < 0.0 { "take" } else { "save" };
+            let more = if saved < 0.0 { " more, which others need" } else { "" };
+            writeln!(f, "  and {count} more that {verb} {}{more}", amount(saved.abs()))?;
         }
         if !self.always.is_empty() || self.folded > 0 {
             writeln!(f, "  local rules, {} values folded:", self.folded)?;
             list(f, &self.always)?;
         }
         if let Some(s) = &self.saturation {
-            let stop = match s.stop {
-                Stop::Saturated => "saturated",
-                Stop::Iterations => "stopped at the bound of rounds",
-                Stop::Growth => "stopped at the bound of nodes",
-            };
+            let stops: Vec<String> = s
+                .stops
+                .iter()
+                .map(|(stop, n)| match self.regions {
+                    0 => stop.text().to_owned(),
+                    _ => format!("{n} {}", stop.text()),
+                })
+                .collect();
             writeln!(
                 f,
-                "  e-graph{}: {stop} after {} rounds with {} nodes in {} classes; {} of {} rules fired{}",
+                "  e-graph{}: {} after {} rounds with {} nodes in {} classes; {} of {} rules fired{}",
                 match self.regions {
                     0 => String::new(),
                     n => format!(" of {n} regions, {} of them different", self.distinct),
                 },
+                stops.join(", "),
                 s.iterations,
                 s.nodes,
                 s.classes,
@@ -247,17 +389,10 @@ impl fmt::Display for Report {
             list(f, &s.fired)?;
         }
         if let Some((chosen, others)) = self.candidates.split_first() {
-            write!(f, "  best: {} at {}", chosen.name, time(chosen.cost))?;
-            for (i, other) in others.iter().enumerate() {
-                write!(
-                    f,
-                    "{} {} at {}",
-                    if i == 0 { "; beaten:" } else { "," },
-                    other.name,
-                    time(other.cost)
-                )?;
+            writeln!(f, "  best: {} at {}", chosen.name, amount(chosen.cost))?;
+            for other in others {
+                writeln!(f, "    {}", lost(other, chosen, &amount))?;
             }
-            writeln!(f)?;
         }
         if !self.measured.is_empty() {
             let times: Vec<String> =

@@ -152,6 +152,15 @@ impl Rule {
     pub const fn why(self, why: &'static str) -> Rule {
         Rule { why, ..self }
     }
+
+    /// Its patterns, or the operators that it is a function on.
+    pub fn text(&self) -> String {
+        match self.form {
+            Form::Pattern { lhs, rhs } => format!("{lhs} → {rhs}"),
+            Form::Function { roots, .. } => format!("({} …)", roots.join(" …), (")),
+            Form::Whole { .. } => "a look at the whole graph".to_owned(),
+        }
+    }
 }
 
 /// A rule ready to match.
@@ -263,11 +272,7 @@ pub struct RuleInfo {
 pub fn rules() -> Vec<RuleInfo> {
     let info = |compiled: &Compiled| {
         let rule = compiled.rule;
-        let text = match rule.form {
-            Form::Pattern { lhs, rhs } => format!("{lhs} → {rhs}"),
-            Form::Function { roots, .. } => format!("({} …)", roots.join(" …), (")),
-            Form::Whole { .. } => "a look at the whole graph".to_owned(),
-        };
+        let text = rule.text();
         let Rule { name, rounding, always, why, .. } = *rule;
         RuleInfo {
             name,

@@ -7,9 +7,12 @@ use rustc_hash::FxHashSet;
 use crate::{
     Config, Fired, OptimizeError, Saturation, Stop,
     language::{self, EGraph, ENode, Knowledge, Seen},
+    notes::{Notes, Part},
     regions::Region,
     rule::{self, Form},
+    trace::{Reason, Trace},
     view::{self, KINDS, Term},
+    witness::witness,
 };
 
 /// A rewrite sees this many levels below its root, so users this far above a changed class are tried again.
@@ -56,7 +59,8 @@ fn import(Region { graph, halo, .. }: &Region) -> (EGraph, Vec<Id>) {
 ///
 /// # Errors
 /// [`OptimizeError`] if a rule breaks its promise.
-pub fn saturate(region: &Region, config: &Config) -> Result<Saturated, OptimizeError> {
+pub fn saturate(region: &Region, config: &Config, notes: &mut Notes) -> Result<Saturated, OptimizeError> {
+    let started = notes.start();
     let (mut egraph, given) = import(region);
     let allowed: Vec<usize> = (0..rule::all().len())
         .filter(|&i| rule::all()[i].rule.is_allowed(config) && !rule::all()[i].rule.local)
@@ -68,9 +72,15 @@ pub fn saturate(region: &Region, config: &Config) -> Result<Saturated, OptimizeE
     let bound = egraph.total_size().saturating_mul(config.growth.max(1));
     let mut fired = vec![0; rule::all().len()];
     let mut applications = vec![];
+    let names = notes.trace.as_mut().map(|trace| trace.import(&region.graph)).unwrap_or_default();
     for &i in &allowed {
         let Form::Whole { propose } = rule::all()[i].rule.form else { continue };
+        let start = notes.start();
         for (node, term) in propose(&region.graph) {
+            if let Some(trace) = &mut notes.trace {
+                let right = trace.term(&term, &|c| names[c as usize]);
+                trace.equal(names[node.index()], right, Reason::Rule(i));
+            }
             let class = given[node.index()];
             applications.push(Application { rule: i, class });
             fired[i] += usize::from(apply(
@@ -79,6 +89,7 @@ pub fn saturate(region: &Region, config: &Config) -> Result<Saturated, OptimizeE
                 &term.map(&|c| language::class(given[c as usize])),
             )?);
         }
+        notes.stop_rule(i, 1, start);
     }
     egraph.rebuild();
     sort_operands(&mut egraph);
@@ -86,17 +97,21 @@ pub fn saturate(region: &Region, config: &Config) -> Result<Saturated, OptimizeE
     dirty.sort_unstable();
     let mut stop = Stop::Iterations;
     let mut iterations = 0;
+    let mut rewrites = vec![];
     'rounds: while iterations < config.iterations {
-        let (matches, postponed) = search(&egraph, &dirty, &by_kind, config);
+        let (matches, postponed) = search(&egraph, &dirty, &by_kind, config, notes);
         iterations += 1;
         egraph.analysis.touched.clear();
         let mut changed = false;
-        for (i, class, term) in matches {
+        for Found { rule: i, class, term, witness } in matches {
             applications.push(Application { rule: i, class });
+            let start = notes.start();
             if apply(&mut egraph, &applications, &term)? {
                 fired[i] += 1;
                 changed = true;
+                rewrites.extend(witness.map(|left| (left, term, i)));
             }
+            notes.stop_rule(i, 0, start);
             if egraph.total_size() > bound {
                 egraph.rebuild();
                 stop = Stop::Growth;
@@ -111,10 +126,15 @@ pub fn saturate(region: &Region, config: &Config) -> Result<Saturated, OptimizeE
         }
         dirty = above(&egraph, &postponed);
     }
+    if let Some(trace) = &mut notes.trace {
+        note(trace, &egraph, &rewrites);
+    }
     let fired = rule::all().iter().zip(&fired).filter(|(_, n)| **n > 0);
     let fired = fired.map(|(c, &times)| Fired { rule: c.rule.name, times }).collect();
     let (nodes, classes) = (egraph.total_size(), egraph.number_of_classes());
-    let saturation = Saturation { iterations, nodes, classes, stop, tried: allowed.len(), fired };
+    let saturation =
+        Saturation { iterations, nodes, classes, stops: [(stop, 1)].into(), tried: allowed.len(), fired };
+    notes.stop(Part::Saturation, started);
     Ok(Saturated { egraph, given, applications, saturation })
 }
 
@@ -131,10 +151,37 @@ fn apply(egraph: &mut EGraph, applications: &[Application], term: &Term) -> Resu
     Ok(egraph.union(class, new))
 }
 
-type Matches = Vec<(usize, Id, Term)>;
+/// Notes the rewrites of a saturation. The expression of a class is what it was called by then.
+fn note(trace: &mut Trace, egraph: &EGraph, rewrites: &[(Term, Term, usize)]) {
+    let mut names: Vec<NodeId> = Vec::with_capacity(egraph.nodes().len());
+    for node in egraph.nodes() {
+        let inputs: Vec<NodeId> = node.children.iter().map(|&c| names[usize::from(c)]).collect();
+        names.push(trace.node(egraph.analysis.op(node), &inputs));
+    }
+    for (left, right, rule) in rewrites {
+        let [left, right] = [left, right].map(|term| trace.term(term, &|class| names[class as usize]));
+        trace.equal(left, right, Reason::Rule(*rule));
+    }
+}
+
+/// A match of a rule.
+struct Found {
+    rule: usize,
+    class: Id,
+    /// What the class is equal to.
+    term: Term,
+    /// What the rule looked at, if that is traced.
+    witness: Option<Term>,
+}
 
 /// All matches at the `dirty` classes, and the classes where a rule had too many already.
-fn search(egraph: &EGraph, dirty: &[Id], by_kind: &[Vec<usize>], config: &Config) -> (Matches, Vec<Id>) {
+fn search(
+    egraph: &EGraph,
+    dirty: &[Id],
+    by_kind: &[Vec<usize>],
+    config: &Config,
+    notes: &mut Notes,
+) -> (Vec<Found>, Vec<Id>) {
     let mut matches = vec![];
     let mut postponed = vec![];
     let mut counts = vec![0; rule::all().len()];
@@ -150,15 +197,18 @@ fn search(egraph: &EGraph, dirty: &[Id], by_kind: &[Vec<usize>], config: &Config
                 postponed.push(id);
                 continue;
             }
-            rule::all()[i].search(&seen, language::class(id), &mut |term| {
+            let (start, class) = (notes.start(), language::class(id));
+            rule::all()[i].search(&seen, class, &mut |term| {
                 counts[i] += 1;
-                matches.push((i, id, term));
+                let witness = notes.trace.as_ref().map(|_| witness(&rule::all()[i], &seen, class, &term));
+                matches.push(Found { rule: i, class: id, term, witness });
                 counts[i] < config.matches_per_rule
             });
+            notes.stop_rule(i, 1, start);
         }
     }
     // What simplifies comes first, since there may not be room for all.
-    matches.sort_by_key(|m| rule::all()[m.0].rule.formulas);
+    matches.sort_by_key(|m| rule::all()[m.rule].rule.formulas);
     (matches, postponed)
 }
 

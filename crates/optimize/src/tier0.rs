@@ -9,7 +9,10 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
 use crate::{
-    Config, OptimizeError, cost, rule,
+    Config, OptimizeError, cost,
+    notes::{Notes, Part},
+    rule,
+    trace::Reason,
     view::{self, Children, Class, Term, View},
 };
 
@@ -32,16 +35,18 @@ impl Applied {
 }
 
 /// Rebuilds until nothing changes.
-pub fn tier0(graph: &Graph, config: &Config) -> Result<(Graph, Applied), OptimizeError> {
+pub fn tier0(graph: &Graph, config: &Config, notes: &mut Notes) -> Result<(Graph, Applied), OptimizeError> {
+    let start = notes.start();
     let mut applied = Applied::new();
-    let mut graph = pass(graph, config, &mut applied)?;
+    let mut graph = pass(graph, config, &mut applied, notes)?;
     for _ in 0..8 {
-        let next = pass(&graph, config, &mut applied)?;
+        let next = pass(&graph, config, &mut applied, notes)?;
         if next == graph {
             break;
         }
         graph = next;
     }
+    notes.stop(Part::Local, start);
     Ok((graph, applied))
 }
 
@@ -96,7 +101,12 @@ pub fn roots(graph: &Graph, result: &mut Graph, map: &dyn Fn(NodeId) -> NodeId) 
     }
 }
 
-fn pass(graph: &Graph, config: &Config, applied: &mut Applied) -> Result<Graph, OptimizeError> {
+fn pass(
+    graph: &Graph,
+    config: &Config,
+    applied: &mut Applied,
+    notes: &mut Notes,
+) -> Result<Graph, OptimizeError> {
     let live = graph.live();
     let mut users = vec![0u32; graph.len()];
     for id in graph.ids().filter(|i| live[i.index()]) {
@@ -104,7 +114,7 @@ fn pass(graph: &Graph, config: &Config, applied: &mut Applied) -> Result<Graph, 
     }
     graph.roots().for_each(|r| users[r.index()] += 1);
 
-    let mut builder = Builder::new(config, applied);
+    let mut builder = Builder::new(config, applied, notes);
     let mut map: Vec<Option<NodeId>> = vec![None; graph.len()];
     sources(graph, &mut builder.graph, &mut map);
     builder.fuel = FUEL;
@@ -121,7 +131,14 @@ fn pass(graph: &Graph, config: &Config, applied: &mut Applied) -> Result<Graph, 
             builder.count_users(new, users[id.index()]);
         }
     }
-    let Builder { graph: mut result, .. } = builder;
+    let Builder { graph: mut result, rewrites, .. } = builder;
+    if let Some(trace) = &mut notes.trace {
+        let names = trace.import(&result);
+        for (id, term, reason) in rewrites {
+            let right = trace.term(&term, &|class| names[class as usize]);
+            trace.equal(names[id.index()], right, reason);
+        }
+    }
     roots(graph, &mut result, &|id| map[id.index()].expect("roots are live"));
     Ok(compact(&result))
 }
@@ -141,10 +158,13 @@ struct Builder<'a> {
     fuel: usize,
     config: &'a Config,
     applied: &'a mut Applied,
+    notes: &'a mut Notes,
+    /// What was rewritten into what, if that is traced.
+    rewrites: Vec<(NodeId, Term, Reason)>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(config: &'a Config, applied: &'a mut Applied) -> Builder<'a> {
+    fn new(config: &'a Config, applied: &'a mut Applied, notes: &'a mut Notes) -> Builder<'a> {
         let graph = Graph::new();
         Builder {
             graph,
@@ -155,6 +175,14 @@ impl<'a> Builder<'a> {
             fuel: FUEL,
             config,
             applied,
+            notes,
+            rewrites: vec![],
+        }
+    }
+
+    fn note(&mut self, id: NodeId, term: Term, reason: Reason) {
+        if self.notes.trace.is_some() {
+            self.rewrites.push((id, term, reason));
         }
     }
 
@@ -205,18 +233,22 @@ impl<'a> Builder<'a> {
     fn rewrite(&mut self, id: NodeId) -> Result<Class, OptimizeError> {
         if let Some(value) = self.fold(id) {
             self.applied.folded += 1;
-            return self.build(&value, "fold");
+            let result = self.build(&value, "fold");
+            self.note(id, value, Reason::Folded);
+            return result;
         }
         for &i in &rule::always()[view::kind(&self.graph.node(id).op) as usize] {
             let compiled = &rule::all()[i];
             if !compiled.rule.is_allowed(self.config) || self.fuel == 0 {
                 continue;
             }
+            let start = self.notes.start();
             let mut term = None;
             compiled.search(self, id.0, &mut |t| {
                 term = Some(t);
                 false
             });
+            self.notes.stop_rule(i, 1, start);
             let Some(term) = term else { continue };
             self.fuel -= 1;
             let name = compiled.rule.name;
@@ -228,6 +260,7 @@ impl<'a> Builder<'a> {
             }
             if result != id.0 {
                 self.applied.rules[i] += 1;
+                self.note(id, term, Reason::Rule(i));
                 return Ok(result);
             }
         }
@@ -320,8 +353,8 @@ impl View for Builder<'_> {
 
 /// A graph as it is, as rules see it.
 pub fn with_view<T>(graph: &Graph, f: impl FnOnce(&dyn View) -> T) -> T {
-    let (config, mut applied) = (Config::default(), Applied::new());
-    let mut builder = Builder::new(&config, &mut applied);
+    let (config, mut applied, mut notes) = (Config::default(), Applied::new(), Notes::default());
+    let mut builder = Builder::new(&config, &mut applied, &mut notes);
     builder.graph = graph.clone();
     builder.learn();
     f(&builder)

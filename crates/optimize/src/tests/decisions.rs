@@ -38,7 +38,7 @@ fn dots(graph: &Graph) -> usize {
 }
 
 /// Two linear units one after the other; weights are states, or constants.
-fn two_units(batch: usize, widths: [usize; 3], biases: bool, constants: bool) -> Graph {
+pub fn two_units(batch: usize, widths: [usize; 3], biases: bool, constants: bool) -> Graph {
     let mut g = Graph::new();
     let mut h = g.input("x", f32([batch, widths[0]])).unwrap();
     for i in 0..2 {
@@ -105,7 +105,7 @@ fn composition_is_equal() {
 }
 
 /// −Σ y·log softmax(x), spelled out, and its gradient by x.
-fn naive_cross_entropy(dims: [usize; 2], one_hot: bool, stable: bool) -> Graph {
+pub fn naive_cross_entropy(dims: [usize; 2], one_hot: bool, stable: bool) -> Graph {
     let mut g = Graph::new();
     let x = g.input("x", f32(dims)).unwrap();
     let y = if one_hot {

@@ -7,6 +7,7 @@ use super::{Random, random::random_graph};
 use crate::{
     Config, Extraction, Machine, cost,
     extract::{Choices, extract},
+    notes::Notes,
     optimize,
     regions::Region,
     saturate::saturate,
@@ -59,7 +60,7 @@ fn no_candidate_beats_an_exhaustive_search() {
         let mut random = Random(seed * 0x9e37_79b9);
         let graph = tier0::compact(&random_graph(&mut random, 5 + (seed as usize) % 15));
         let region = Region::whole(graph);
-        let saturated = saturate(&region, &config).unwrap();
+        let saturated = saturate(&region, &config, &mut Notes::default()).unwrap();
         let choices = Choices::new(&region, &saturated, &config);
         let (best, candidates) = extract(&region, &choices, Extraction::Cheapest);
         let given = choices.cost(&choices.input).unwrap();
