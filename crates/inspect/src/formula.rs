@@ -36,6 +36,15 @@ impl Style {
         if below.is_empty() { start } else { format!("{start}_{{{below}}}") }
     }
 
+    /// The sign.
+    fn minus(self) -> &'static str {
+        self.pick("−", "-")
+    }
+
+    fn half(self) -> &'static str {
+        self.pick("½", r"\tfrac{1}{2}")
+    }
+
     /// Something within brackets that grow with it.
     fn within(self, open: &str, text: &str, close: &str) -> String {
         if self == Style::Text {
@@ -69,7 +78,9 @@ enum Level {
 /// last part of a scoped name stands for it; a learning rate is η; what is broadcast or reshaped is written as it is; `x w`
 /// is a matrix product, ᵀ a transposed matrix, `·` and `/` work element by element.
 ///
-/// Shared values are called δ where they are differences, as the errors of the delta rule are, and s otherwise.
+/// Shared values are called δ where they are differences, as the errors of the delta rule are, and s otherwise; squares and
+/// negatives of names are written out. Terms and factors stand as people write them: what is added before what is taken away,
+/// numbers before names before functions.
 pub fn formulas(graph: &Graph) -> Vec<String> {
     written(graph, Style::Text)
 }
@@ -98,6 +109,8 @@ fn written(graph: &Graph, style: Style) -> Vec<String> {
     let users = graph.users();
     let mut printer = Printer { graph, style, names: vec![None; graph.len()] };
     let (mut errors, mut shared) = (0, 0);
+    let sources = graph.inputs().map(|i| i.0.to_owned()).chain(graph.states().iter().map(|s| s.name.clone()));
+    let taken: Vec<String> = sources.map(|name| short(&name)).collect();
     let mut lines = vec![];
     for id in graph.ids().filter(|id| live[id.index()]) {
         let node = graph.node(id);
@@ -112,11 +125,16 @@ fn written(graph: &Graph, style: Style) -> Vec<String> {
             | Op::StopGradient(_)
             | Op::Barrier(_) => continue,
             _ if users[id.index()].iter().filter(|u| live[u.index()]).count() > 1 => {
+                if printer.is_short(id) {
+                    continue;
+                }
                 let text = printer.define(id).0;
                 let difference = matches!(node.op, Op::Binary(Binary::Sub));
                 let (letter, count) = if difference { ('δ', &mut errors) } else { ('s', &mut shared) };
-                let name = style.name(&format!("{letter}{}", subscript(*count)));
-                *count += 1;
+                let free = (*count..).find(|&n| !taken.contains(&format!("{letter}{}", subscript(n))));
+                let number = free.expect("names end somewhere");
+                *count = number + 1;
+                let name = style.name(&format!("{letter}{}", subscript(number)));
                 lines.push(format!("{name} = {text}"));
                 name
             }
@@ -199,8 +217,19 @@ impl Printer<'_> {
                     None => self.define(input),
                 }
             }
-            Op::Unary(Unary::Neg) => {
-                (format!("{}{}", style.pick("−", "-"), operand(0, Level::Product)), Level::Product)
+            Op::Unary(Unary::Neg) | Op::Binary(Binary::Add | Binary::Sub) => self.sum(id),
+            Op::Unary(Unary::Rsqrt) | Op::Binary(Binary::Div) => self.fraction(id),
+            Op::Unary(Unary::Log1p) => {
+                let mut terms = vec![Term { negative: false, text: "1".to_owned(), kind: Kind::Number }];
+                self.terms(node.inputs[0], false, &mut terms);
+                (style.call("log", &self.total(terms)), Level::Atom)
+            }
+            Op::Unary(Unary::Expm1) => {
+                let exp = match style {
+                    Style::Text => style.call("exp", &operand(0, Level::Sum)),
+                    Style::Latex => format!("e^{{{}}}", operand(0, Level::Sum)),
+                };
+                (format!("{exp} {} 1", style.minus()), Level::Sum)
             }
             Op::Unary(Unary::Abs) => (style.within("|", &operand(0, Level::Sum), "|"), Level::Atom),
             Op::Unary(Unary::Sqrt) if style == Style::Latex => {
@@ -219,45 +248,27 @@ impl Printer<'_> {
             }
             Op::Binary(Binary::Pow) => {
                 let (base, exponent) = (operand(0, Level::Atom), operand(1, Level::Sum));
-                let text = match (style, self.small_whole(node.inputs[1])) {
-                    (Style::Latex, _) => format!("{base}^{{{exponent}}}"),
-                    (Style::Text, Some(n)) => format!("{base}{}", ["²", "³", "⁴", "⁵"][n - 2]),
+                let text = match (style, self.digit(node.inputs[1])) {
+                    (Style::Latex, Some(n)) => format!("{base}^{n}"),
+                    (Style::Latex, None) => format!("{base}^{{{exponent}}}"),
+                    (Style::Text, Some(n)) => format!("{base}{}", above(n)),
                     (Style::Text, None) => format!("{base}^{}", operand(1, Level::Atom)),
                 };
                 (text, Level::Prefix)
             }
-            Op::Binary(Binary::Div) if style == Style::Latex => {
-                (format!(r"\frac{{{}}}{{{}}}", operand(0, Level::Sum), operand(1, Level::Sum)), Level::Atom)
-            }
-            Op::Binary(Binary::Mul) => {
-                let mut factors = vec![];
-                self.factors(id, &mut factors);
-                // As people write them: numbers, the learning rate, errors, the rest as it comes.
-                factors.sort_by_key(|f: &String| match f.chars().next() {
-                    Some('0'..='9' | '½' | '−') => 0,
-                    _ if f.starts_with(r"\tfrac") => 0,
-                    _ if f == "η" || f == r"\eta" => 1,
-                    _ if f.starts_with(r"\delta") => 2,
-                    Some('δ' | 's')
-                        if f.chars().nth(1).is_none_or(|c| ('₀'..='₉').contains(&c) || c == '_') =>
-                    {
-                        2
+            Op::Binary(Binary::Mul) => self.fraction(id),
+            Op::Binary(f) => self.other(*f, &operand, call(node.op.name())),
+            Op::Select(_) => {
+                let [c, x, y] = [0, 1, 2].map(|i| operand(i, Level::Sum));
+                let c = c.trim_start_matches(r"\left").trim_start_matches('[');
+                let c = c.trim_end_matches(']').trim_end_matches(r"\right");
+                match style {
+                    Style::Text => (format!("({x} if {c} else {y})"), Level::Atom),
+                    Style::Latex => {
+                        let cases = format!(r"{x} & {c} \\ {y} & \text{{else}}");
+                        (format!(r"\begin{{cases}}{cases}\end{{cases}}"), Level::Atom)
                     }
-                    _ => 3,
-                });
-                self.join_repeated(&mut factors);
-                (factors.join(style.pick("·", r" \, ")), Level::Product)
-            }
-            Op::Binary(f) => {
-                // The right operand of a difference or quotient must hold together more tightly.
-                let (symbol, level, right) = match f {
-                    Binary::Add => ("+", Level::Sum, Level::Sum),
-                    Binary::Sub => (style.pick("−", "-"), Level::Sum, Level::Product),
-                    Binary::Div => ("/", Level::Product, Level::Prefix),
-                    _ => return self.other(*f, &operand, call(node.op.name())),
-                };
-                let space = if level == Level::Sum { " " } else { "" };
-                (format!("{}{space}{symbol}{space}{}", operand(0, level), operand(1, right)), level)
+                }
             }
             Op::Reduce(reduce) => {
                 let symbol = match reduce.combine {
@@ -310,59 +321,251 @@ impl Printer<'_> {
         (self.style.within("[", &compared, "]"), Level::Atom)
     }
 
-    /// Writes a name that is a factor several times as a power.
-    fn join_repeated(&self, factors: &mut Vec<String>) {
-        let is_name = |f: &str| f.starts_with(char::is_alphabetic) && f.chars().all(char::is_alphanumeric);
-        let mut at = 0;
-        while at < factors.len() {
-            let factor = factors[at].clone();
-            let times = factors.iter().filter(|f| **f == factor).count();
-            if is_name(&factor) && (2..=5).contains(&times) {
-                factors.retain(|f| *f != factor);
-                let power = match self.style {
-                    Style::Text => ["²", "³", "⁴", "⁵"][times - 2].to_owned(),
-                    Style::Latex => format!("^{times}"),
-                };
-                factors.insert(at.min(factors.len()), format!("{factor}{power}"));
-            }
-            at += 1;
+    /// What is written in a value's place: views and conversions are not.
+    fn seen(&self, mut id: NodeId) -> NodeId {
+        while self.names[id.index()].is_none()
+            && matches!(
+                self.graph.node(id).op,
+                Op::Broadcast(_) | Op::Reshape(_) | Op::Convert(_) | Op::StopGradient(_) | Op::Barrier(_)
+            )
+        {
+            id = self.graph.node(id).inputs[0];
         }
+        id
     }
 
-    /// The value of a constant from 2 to 5.
-    fn small_whole(&self, id: NodeId) -> Option<usize> {
-        let Op::Constant(constant) = &self.graph.node(id).op else { return None };
-        let value = constant.value.get(0).to_f64();
-        (2..=5).find(|&n| n as f64 == value)
+    /// The operator that is written in a value's place; none of what has a name.
+    fn op(&self, id: NodeId) -> Option<&Op> {
+        self.names[id.index()].is_none().then(|| &self.graph.node(id).op)
     }
 
-    /// The factors of a product, and of the products in it that have no name.
-    fn factors(&self, id: NodeId, factors: &mut Vec<String>) {
+    /// Is it the square or the negative of a name, which is as short as another name?
+    fn is_short(&self, id: NodeId) -> bool {
         let node = self.graph.node(id);
-        for &input in &node.inputs {
-            let mut inner = input;
-            while self.names[inner.index()].is_none()
-                && matches!(self.graph.node(inner).op, Op::Broadcast(_) | Op::Reshape(_) | Op::Convert(_))
-            {
-                inner = self.graph.node(inner).inputs[0];
+        let named = |i: usize| self.names[node.inputs[i].index()].is_some();
+        match node.op {
+            Op::Unary(Unary::Neg) => named(0),
+            Op::Binary(Binary::Mul) => node.inputs[0] == node.inputs[1] && named(0),
+            Op::Binary(Binary::Pow) => named(0) && self.digit(node.inputs[1]).is_some(),
+            _ => false,
+        }
+    }
+
+    /// The value of a constant from 2 to 9.
+    fn digit(&self, id: NodeId) -> Option<usize> {
+        let value = self.graph.number(id)?;
+        (2..=9).find(|&n| n as f64 == value)
+    }
+
+    /// A sum of terms with their signs.
+    fn sum(&self, id: NodeId) -> (String, Level) {
+        let mut terms = vec![];
+        self.terms(id, false, &mut terms);
+        (self.total(terms), Level::Sum)
+    }
+
+    /// Terms as people write them: what is added before what is taken away, names after what is longer. Beside powers and
+    /// products of what is added a number is the last, as in x² + 1; else it is the first, as in 1 + exp(x).
+    fn total(&self, mut terms: Vec<Term>) -> String {
+        let simple = terms.iter().all(|t| !t.negative && t.kind != Kind::Function);
+        terms.sort_by_key(|t| match t.kind {
+            Kind::Number if t.negative || simple => 3,
+            Kind::Number => 0,
+            Kind::Product | Kind::Function => 1,
+            Kind::Name => 2,
+        });
+        if let Some(positive) = terms.iter().position(|t| !t.negative) {
+            terms[..=positive].rotate_right(1);
+        }
+        let mut text = String::new();
+        for (i, term) in terms.iter().enumerate() {
+            let sign = if term.negative { self.style.minus() } else { "+" };
+            text += &match (i, term.negative) {
+                (0, false) => term.text.clone(),
+                (0, true) => format!("{sign}{}", term.text),
+                _ => format!(" {sign} {}", term.text),
+            };
+        }
+        text
+    }
+
+    /// What a value is in a term or factor.
+    fn kind(&self, id: NodeId) -> Kind {
+        match self.op(id) {
+            Some(Op::Constant(_)) => Kind::Number,
+            None | Some(Op::Input(_) | Op::StateRead(_)) => Kind::Name,
+            Some(Op::Binary(Binary::Mul | Binary::Pow) | Op::Dot(_)) => Kind::Product,
+            _ => Kind::Function,
+        }
+    }
+
+    /// The terms of a sum, and of the sums in it that have no name.
+    fn terms(&self, id: NodeId, negative: bool, terms: &mut Vec<Term>) {
+        let id = self.seen(id);
+        let inputs = &self.graph.node(id).inputs;
+        match self.op(id) {
+            Some(Op::Binary(Binary::Add)) => inputs.iter().for_each(|&x| self.terms(x, negative, terms)),
+            Some(Op::Binary(Binary::Sub)) => {
+                self.terms(inputs[0], negative, terms);
+                self.terms(inputs[1], !negative, terms);
             }
-            let nested = &self.graph.node(inner);
-            let product =
-                matches!(nested.op, Op::Binary(Binary::Mul)) && nested.inputs[0] != nested.inputs[1];
-            if product && self.names[inner.index()].is_none() {
-                self.factors(inner, factors);
-            } else {
-                factors.push(self.text(input, Level::Prefix));
+            Some(Op::Unary(Unary::Neg)) => self.terms(inputs[0], !negative, terms),
+            op => {
+                let kind = self.kind(id);
+                let (text, level) =
+                    if op.is_none() { (self.text(id, Level::Sum), Level::Atom) } else { self.define(id) };
+                match text.strip_prefix(self.style.minus()) {
+                    Some(text) => terms.push(Term { negative: !negative, text: text.to_owned(), kind }),
+                    None if level < Level::Product => {
+                        terms.push(Term { negative, text: self.style.within("(", &text, ")"), kind });
+                    }
+                    None => terms.push(Term { negative, text, kind }),
+                }
             }
         }
     }
+
+    /// A product or quotient: all factors above one line, or below it.
+    fn fraction(&self, id: NodeId) -> (String, Level) {
+        let mut parts = Fraction::default();
+        self.factors(id, false, &mut parts);
+        let style = self.style;
+        let [mut above, mut below] = parts.sides.map(|side| self.join(side));
+        if style == Style::Latex && !below.is_empty() && above.first().is_some_and(|f| f == style.half()) {
+            above.remove(0);
+            below.insert(0, "2".to_owned());
+        }
+        // A line holds together what is above or below it.
+        let side = |factors: &[String]| match factors {
+            [] => "1".to_owned(),
+            [one] if style == Style::Latex && !below.is_empty() => {
+                let inner = one.strip_prefix(r"\left(").and_then(|f| f.strip_suffix(r"\right)"));
+                inner.unwrap_or(one).to_owned()
+            }
+            _ => factors.join(style.pick("·", r" \, ")),
+        };
+        let text = match (&below[..], style) {
+            ([], _) => side(&above),
+            (_, Style::Latex) => format!(r"\frac{{{}}}{{{}}}", side(&above), side(&below)),
+            ([one], Style::Text) => format!("{}/{one}", side(&above)),
+            (_, Style::Text) => format!("{}/({})", side(&above), side(&below)),
+        };
+        if parts.negative { (format!("{}{text}", style.minus()), Level::Sum) } else { (text, Level::Product) }
+    }
+
+    /// The factors of a product or quotient, and of those in it that have no name.
+    fn factors(&self, id: NodeId, turned: bool, parts: &mut Fraction) {
+        let id = self.seen(id);
+        let inputs = &self.graph.node(id).inputs;
+        match self.op(id) {
+            Some(Op::Binary(Binary::Mul)) if inputs[0] != inputs[1] => {
+                inputs.iter().for_each(|&x| self.factors(x, turned, parts));
+            }
+            Some(Op::Binary(Binary::Div)) => {
+                self.factors(inputs[0], turned, parts);
+                self.factors(inputs[1], !turned, parts);
+            }
+            Some(Op::Unary(Unary::Neg)) => {
+                parts.negative = !parts.negative;
+                self.factors(inputs[0], turned, parts);
+            }
+            Some(Op::Unary(Unary::Rsqrt)) => {
+                let root = match self.style {
+                    Style::Text => format!("√{}", self.text(inputs[0], Level::Atom)),
+                    Style::Latex => format!(r"\sqrt{{{}}}", self.text(inputs[0], Level::Sum)),
+                };
+                parts.sides[usize::from(!turned)].push((Kind::Function, root));
+            }
+            _ => {
+                let kind = self.kind(id);
+                let text = self.text(id, if kind == Kind::Number { Level::Sum } else { Level::Prefix });
+                let side = &mut parts.sides[usize::from(turned)];
+                match text.strip_prefix(self.style.minus()) {
+                    Some(text) if kind == Kind::Number => {
+                        parts.negative = !parts.negative;
+                        side.extend((text != "1").then(|| (kind, text.to_owned())));
+                    }
+                    _ if kind == Kind::Number && text == "1" => {}
+                    _ => side.push((kind, text)),
+                }
+            }
+        }
+    }
+
+    /// Factors as people write them: numbers, the learning rate, errors and what is shared, variables by the alphabet, the
+    /// rest as it comes. A name that comes several times is written as a power.
+    fn join(&self, mut factors: Vec<(Kind, String)>) -> Vec<String> {
+        let rank = |(kind, text): &(Kind, String)| match kind {
+            Kind::Number => (0, String::new()),
+            Kind::Name if text == "η" || text == r"\eta" => (1, String::new()),
+            Kind::Name if text.starts_with('δ') || text.starts_with(r"\delta") => (2, String::new()),
+            Kind::Name if is_shared(text) => (3, String::new()),
+            Kind::Name => (4, text.clone()),
+            Kind::Product | Kind::Function => (5, String::new()),
+        };
+        factors.sort_by_key(rank);
+        let mut joined: Vec<String> = vec![];
+        while !factors.is_empty() {
+            let (kind, text) = factors.remove(0);
+            let before = factors.len();
+            if kind == Kind::Name {
+                factors.retain(|f| f.1 != text);
+            }
+            let times = 1 + before - factors.len();
+            joined.push(match (times, self.style) {
+                (1, _) => text,
+                (2..=9, Style::Text) => format!("{text}{}", above(times)),
+                (_, Style::Text) => format!("{text}^{times}"),
+                (_, Style::Latex) => format!("{text}^{{{times}}}"),
+            });
+        }
+        joined
+    }
+}
+
+/// What stands where a term or factor does.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Number,
+    Name,
+    /// A product or power.
+    Product,
+    /// Anything else.
+    Function,
+}
+
+/// A term of a sum.
+struct Term {
+    negative: bool,
+    text: String,
+    kind: Kind,
+}
+
+/// Factors above and below a line.
+#[derive(Default)]
+struct Fraction {
+    negative: bool,
+    sides: [Vec<(Kind, String)>; 2],
+}
+
+/// Is it a name of a shared value: s with digits below the line?
+fn is_shared(text: &str) -> bool {
+    text.strip_prefix('s').is_some_and(|rest| {
+        rest.is_empty() || rest.starts_with('_') || rest.chars().all(|c| ('₀'..='₉').contains(&c))
+    })
+}
+
+/// A digit above the line.
+fn above(digit: usize) -> char {
+    "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(digit).unwrap_or('?')
 }
 
 /// ½ for a half, else digits.
 fn number(value: Scalar, style: Style) -> String {
     match value.to_f64() {
-        0.5 => style.pick("½", r"\tfrac{1}{2}").to_owned(),
-        v if v < 0.0 => format!("{}{}", style.pick("−", "-"), value.to_string().trim_start_matches('-')),
+        0.5 => style.half().to_owned(),
+        -0.5 => format!("{}{}", style.minus(), style.half()),
+        v if v < 0.0 => format!("{}{}", style.minus(), value.to_string().trim_start_matches('-')),
         _ => value.to_string(),
     }
 }

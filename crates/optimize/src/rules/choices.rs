@@ -53,6 +53,18 @@ pub const RULES: &[Rule] = &[
             let chosen = e.graph.select(above, y, zero);
             e.graph.times(chosen, relu)
         }),
+    rule("choices/relu-output", "(mul (max ?x 0) (select (gt (max ?x 0) 0) ?y 0))", "(mul (max ?x 0) ?y)")
+        .assumes_finite()
+        .always()
+        .why("where ReLU is 0, so is the product")
+        .example(|e| {
+            let [x, y] = e.inputs();
+            let zero = e.fill(x, 0.0);
+            let relu = e.graph.binary(Binary::Max, x, zero);
+            let above = e.graph.binary(Binary::Gt, relu, zero);
+            let chosen = e.graph.select(above, y, zero);
+            e.graph.times(chosen, relu)
+        }),
     rule("choices/indicator", "(select ?c 1 0)", "(convert:t ?c)")
         .exact()
         .formulas()
