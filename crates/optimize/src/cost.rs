@@ -8,7 +8,7 @@
 use bespoke_graph::{Graph, NodeId, Op, op::Binary, op::Convolution, op::Dot, op::Unary};
 use bespoke_tensor::{DType, Type};
 
-use crate::{Machine, bodies, stores};
+use crate::{Config, Machine, Minimise, bodies, operations, stores};
 
 /// Operations that take as long as an element of another order in memory.
 const TRANSPOSED: f64 = 8.0;
@@ -22,19 +22,36 @@ const VIEW: f64 = 0.01;
 /// Flops of a quotient.
 pub const DIVISION: f64 = 4.0;
 
+/// Operations that a nanosecond weighs among formulas with equally many.
+const BY_TIME: f64 = 0.01;
+
 /// Constants of at most so many elements are always computed in advance.
 pub const FOLDED_ELEMENTS: usize = 1024;
 /// Larger ones are if they take at most so many flops.
 const FOLDED_FLOPS: f64 = 4e7;
 
-/// Should an operator on constants of these types be computed in advance?
-pub fn is_foldable(op: &Op, operands: &[Type], ty: &Type) -> bool {
+/// Should an operator on constants of these types, of which so many elements are stored, be computed in advance?
+pub fn is_foldable(op: &Op, operands: &[Type], stored: usize, ty: &Type) -> bool {
     let computed_later = operands.is_empty() || matches!(op, Op::Barrier(_));
-    if computed_later || matches!(op, Op::Broadcast(_)) && ty.elements() > FOLDED_ELEMENTS {
-        return false;
+    !computed_later && ty.elements() <= stored.max(FOLDED_ELEMENTS) && flops(op, operands, ty) <= FOLDED_FLOPS
+}
+
+/// How many elements are stored of a node that can be computed in advance, if it can; its operands store so many.
+pub fn stored(
+    op: &Op,
+    operands: &[Type],
+    stored: impl Iterator<Item = Option<usize>>,
+    ty: &Type,
+) -> Option<usize> {
+    if let Op::Constant(_) = op {
+        return Some(ty.elements());
     }
-    let given: usize = operands.iter().map(Type::elements).sum();
-    ty.elements() <= given.max(FOLDED_ELEMENTS) && flops(op, operands, ty) <= FOLDED_FLOPS
+    let given = stored.sum::<Option<usize>>()?;
+    if is_foldable(op, operands, given, ty) {
+        return Some(ty.elements());
+    }
+    // What is repeated is so where it is used.
+    matches!(op, Op::Broadcast(_)).then_some(given)
 }
 
 /// Floating-point operations of a node; functions such as exp count 20, moving an element one half.
@@ -43,8 +60,8 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
     let operand = |i: usize| operands[i].elements() as f64;
     n * match op {
         Op::Input(_) | Op::StateRead(_) | Op::Constant(_) => 0.0,
-        Op::Reshape(_) | Op::Broadcast(_) | Op::StopGradient(_) | Op::Barrier(_) => 0.0,
-        Op::Iota(_) | Op::Slice(_) | Op::Transpose(_) | Op::Reverse(_) => 0.5,
+        Op::Reshape(_) | Op::Broadcast(_) | Op::Slice(_) | Op::StopGradient(_) | Op::Barrier(_) => 0.0,
+        Op::Iota(_) | Op::Transpose(_) | Op::Reverse(_) => 0.5,
         Op::Unary(f) => match f {
             Unary::Neg | Unary::Abs | Unary::Not | Unary::Floor | Unary::Ceil | Unary::Round => 1.0,
             Unary::Sign | Unary::IsNan | Unary::IsFinite => 2.0,
@@ -114,7 +131,7 @@ fn is_packed(dot: &Dot, operands: &[Type]) -> bool {
         && extents.iter().product::<usize>() >= PRODUCTS
 }
 
-/// Nanoseconds of a convolution: its kernel is packed, its operand is copied if it is padded.
+/// Nanoseconds of a convolution: its kernel is packed, its operand is read as it lies, and before that copied if it is padded.
 fn convolution(machine: &Machine, op: &Convolution, operands: &[Type], ty: &Type, flops: f64) -> f64 {
     let launch = f64::from(machine.launch);
     let of_group = ty.shape[1] / op.groups.max(1);
@@ -123,9 +140,10 @@ fn convolution(machine: &Machine, op: &Convolution, operands: &[Type], ty: &Type
     }
     let packing = operands[1].bytes() as f64 / per_nanosecond(machine.packing);
     let is_padded = op.padding.iter().any(|&padding| padding != (0, 0));
-    let padding = if is_padded { 2.0 * traffic(machine, operands[0].bytes() as f64) + launch } else { 0.0 };
+    let read = traffic(machine, operands[0].bytes() as f64);
+    let padding = if is_padded { 2.0 * read + launch } else { 0.0 };
     let arithmetic = flops / per_nanosecond(machine.convolution) * lanes(ty.dtype);
-    2.0 * launch + packing + padding + arithmetic.max(traffic(machine, ty.bytes() as f64))
+    2.0 * launch + packing + padding + read + arithmetic.max(traffic(machine, ty.bytes() as f64))
 }
 
 /// Nanoseconds to read or write a value of so many bytes.
@@ -186,16 +204,26 @@ pub fn node(machine: &Machine, op: &Op, operands: &[Type], ty: &Type) -> f64 {
     time + NODE
 }
 
-/// Nanoseconds of a graph's live nodes, each by itself: what extraction adds up.
-pub fn by_node(machine: &Machine, graph: &Graph) -> f64 {
-    alone(machine, graph).iter().sum()
+/// What a node adds to what is minimised.
+pub fn of_node(config: &Config, op: &Op, operands: &[Type], ty: &Type) -> f64 {
+    let time = node(&config.machine, op, operands, ty);
+    match config.minimise {
+        Minimise::Time => time,
+        Minimise::Operations => operations::of_node(op) + BY_TIME * time,
+    }
 }
 
-fn alone(machine: &Machine, graph: &Graph) -> Vec<f64> {
-    each(graph, |op, operands, ty| node(machine, op, operands, ty))
+/// What is minimised, of a graph's live nodes.
+pub fn of_graph(config: &Config, graph: &Graph) -> f64 {
+    match config.minimise {
+        Minimise::Time => self::graph(&config.machine, graph),
+        Minimise::Operations => {
+            each(graph, |op, operands, ty| of_node(config, op, operands, ty)).0.iter().sum()
+        }
+    }
 }
 
-/// Nanoseconds of a graph, as [`nodes`] says.
+/// Nanoseconds of a graph's live nodes.
 pub fn graph(machine: &Machine, graph: &Graph) -> f64 {
     nodes(machine, graph).iter().sum()
 }
@@ -203,27 +231,28 @@ pub fn graph(machine: &Machine, graph: &Graph) -> f64 {
 /// Nanoseconds of each node of a graph, with what it takes to write those values that lowering will store and to read them
 /// again; none of what is dead or computed in advance.
 pub fn nodes(machine: &Machine, graph: &Graph) -> Vec<f64> {
-    let mut costs = alone(machine, graph);
-    stores::add_traffic(machine, graph, &mut costs);
+    let (mut costs, known) = each(graph, |op, operands, ty| node(machine, op, operands, ty));
+    stores::add_traffic(machine, graph, &known, &mut costs);
     costs
 }
 
 /// Flops of a graph's live nodes.
 pub fn graph_flops(graph: &Graph) -> f64 {
-    each(graph, flops).iter().sum()
+    each(graph, flops).0.iter().sum()
 }
 
-fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> Vec<f64> {
+/// A measure of each live node, and whether it can be computed in advance, when it is 0.
+pub fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> (Vec<f64>, Vec<bool>) {
     let live = graph.live();
-    let mut closed = vec![false; graph.len()];
+    let mut stored: Vec<Option<usize>> = vec![None; graph.len()];
     let mut costs = vec![0.0; graph.len()];
     let mut loops: Vec<NodeId> = vec![];
     for id in graph.ids().filter(|i| live[i.index()]) {
         let node = graph.node(id);
         let operands: Vec<Type> = node.inputs.iter().map(|&i| graph.ty(i)).collect();
-        closed[id.index()] = matches!(node.op, Op::Constant(_))
-            || (node.inputs.iter().all(|i| closed[i.index()]) && is_foldable(&node.op, &operands, &node.ty));
-        if closed[id.index()] {
+        let given = node.inputs.iter().map(|i| stored[i.index()]);
+        stored[id.index()] = self::stored(&node.op, &operands, given, &node.ty);
+        if stored[id.index()].is_some() {
             continue;
         }
         let mut times = 1.0;
@@ -237,5 +266,5 @@ fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> Vec<f64>
         }
         costs[id.index()] = times * measure(&node.op, &operands, &node.ty);
     }
-    costs
+    (costs, stored.iter().map(Option::is_some).collect())
 }

@@ -78,7 +78,7 @@ pub struct Saturation {
 pub struct Candidate {
     /// How it was found.
     pub name: &'static str,
-    /// Its cost in nanoseconds: of the model machine, each node by itself, if it was not measured.
+    /// Its cost in nanoseconds: of the model machine, if it was not measured.
     pub cost: f64,
 }
 

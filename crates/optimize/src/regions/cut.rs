@@ -7,9 +7,9 @@
 //! that cross a border between regions, sources, dots and convolutions. Such a value costs a region nothing, so that the
 //! search may start from it instead of from the input.
 
-use std::{ops::Range, panic::Location};
+use std::panic::Location;
 
-use bespoke_graph::{Graph, NodeId, Op, op};
+use bespoke_graph::{Graph, Node, NodeId, Op, op};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -41,8 +41,8 @@ pub type Place = Option<&'static Location<'static>>;
 
 /// Where a region was cut from: nodes of the graph.
 pub struct Cut {
-    /// The consecutive nodes that it consists of.
-    pub range: Range<usize>,
+    /// The nodes that it consists of.
+    pub own: Vec<NodeId>,
     /// What each node of the region was made of.
     pub nodes: Vec<NodeId>,
     /// Its inputs, by number.
@@ -56,60 +56,67 @@ pub struct Cut {
 /// What is known of each node of a graph that is cut.
 pub struct Cutting<'a> {
     graph: &'a Graph,
-    /// Is it a constant or nearly one, which regions copy?
-    copied: Vec<bool>,
+    /// Is it computed in a region?
+    own: Vec<bool>,
     /// Is it used outside of its region, or a root?
     crosses: Vec<bool>,
     /// Is it in the halo of another region?
     shown: Vec<bool>,
 }
 
+/// Which nodes are computed in regions: all but sources, constants, and what is nearly a constant, which regions copy.
+pub fn own(graph: &Graph) -> Vec<bool> {
+    let mut own = vec![true; graph.len()];
+    for id in graph.ids() {
+        let node = graph.node(id);
+        own[id.index()] = match node.op {
+            Op::Input(_) | Op::StateRead(_) | Op::Constant(_) | Op::Iota(_) => false,
+            Op::Broadcast(_) | Op::Reshape(_) => {
+                own[node.inputs[0].index()] || is_source(graph.node(node.inputs[0]))
+            }
+            _ => true,
+        };
+    }
+    own
+}
+
+fn is_source(node: &Node) -> bool {
+    matches!(node.op, Op::Input(_) | Op::StateRead(_))
+}
+
 impl<'a> Cutting<'a> {
-    /// For regions that are these ranges.
-    pub fn new(graph: &'a Graph, ranges: &[Range<usize>]) -> Cutting<'a> {
-        let mut region = vec![0; graph.len()];
-        ranges.iter().enumerate().for_each(|(r, range)| region[range.clone()].fill(r));
-        let (mut copied, mut crosses) = (vec![false; graph.len()], vec![false; graph.len()]);
-        for id in graph.ids() {
-            let node = graph.node(id);
-            copied[id.index()] = match node.op {
-                Op::Constant(_) | Op::Iota(_) => true,
-                Op::Broadcast(_) | Op::Reshape(_) => copied[node.inputs[0].index()],
-                _ => false,
-            };
-            for i in &node.inputs {
+    /// For regions of these nodes.
+    pub fn new(graph: &'a Graph, own: Vec<bool>, regions: &[Vec<NodeId>]) -> Cutting<'a> {
+        let mut region = vec![usize::MAX; graph.len()];
+        for (r, nodes) in regions.iter().enumerate() {
+            nodes.iter().for_each(|id| region[id.index()] = r);
+        }
+        let mut crosses = vec![false; graph.len()];
+        for id in graph.ids().filter(|id| own[id.index()]) {
+            for i in &graph.node(id).inputs {
                 crosses[i.index()] |= region[i.index()] != region[id.index()];
             }
         }
         graph.roots().for_each(|id| crosses[id.index()] = true);
-        let mut cutting = Cutting { graph, copied, crosses, shown: vec![false; graph.len()] };
-        for id in
-            graph.ids().filter(|id| cutting.is_own(*id) && cutting.crosses[id.index()]).collect::<Vec<_>>()
-        {
-            cutting.show(id, HALO);
+        let mut cutting = Cutting { graph, own, crosses, shown: vec![false; graph.len()] };
+        for id in graph.ids() {
+            if cutting.own[id.index()] && cutting.crosses[id.index()] {
+                cutting.show(id, HALO);
+            }
         }
         cutting
-    }
-
-    fn is_source(&self, id: NodeId) -> bool {
-        matches!(self.graph.node(id).op, Op::Input(_) | Op::StateRead(_))
-    }
-
-    /// Is it computed in a region?
-    fn is_own(&self, id: NodeId) -> bool {
-        !self.is_source(id) && !self.copied[id.index()]
     }
 
     /// Does it cost nothing, whatever a region makes of its inputs?
     fn lives(&self, id: NodeId) -> bool {
         let is_dot = matches!(self.graph.node(id).op, Op::Dot(_) | Op::Convolution(_));
-        is_dot || self.crosses[id.index()] || !self.is_own(id)
+        is_dot || self.crosses[id.index()] || !self.own[id.index()]
     }
 
     /// Can its definition be seen, down to what lives, through so many levels?
     fn is_definable(&self, id: NodeId, levels: usize) -> bool {
         let is_visible = |&i: &NodeId| self.lives(i) || self.is_definable(i, levels - 1);
-        levels > 0 && self.is_own(id) && self.graph.node(id).inputs.iter().all(is_visible)
+        levels > 0 && self.own[id.index()] && self.graph.node(id).inputs.iter().all(is_visible)
     }
 
     /// Notes what lives in the definition of a value.
@@ -122,14 +129,13 @@ impl<'a> Cutting<'a> {
     }
 
     /// A region as a graph of its own, and where it comes from.
-    pub fn cut(&self, range: Range<usize>) -> (Region, Cut) {
-        let cut =
-            Cut { range: range.clone(), nodes: vec![], inputs: vec![], outputs: vec![], places: vec![] };
+    pub fn cut(&self, own: Vec<NodeId>) -> (Region, Cut) {
+        let cut = Cut { own, nodes: vec![], inputs: vec![], outputs: vec![], places: vec![] };
         let (part, halo, places) = (Graph::new(), vec![], vec![]);
         let (new, numbers) = (FxHashMap::default(), FxHashMap::default());
         let mut cutter = Cutter { of: self, part, new, halo, places, numbers, cut };
-        let own = || range.clone().map(|i| NodeId(i as u32)).filter(|&id| self.is_own(id));
-        for id in own() {
+        for i in 0..cutter.cut.own.len() {
+            let id = cutter.cut.own[i];
             self.graph.node(id).inputs.iter().for_each(|&i| cutter.bring(i));
             cutter.copy(id);
         }
@@ -138,11 +144,13 @@ impl<'a> Cutting<'a> {
         }
         let Cutter { part: mut graph, new, halo, places, mut cut, .. } = cutter;
         graph.set_location(None);
-        cut.outputs = own().filter(|id| self.crosses[id.index()]).collect();
-        for (number, id) in cut.outputs.iter().enumerate() {
+        let (outputs, inner): (Vec<NodeId>, Vec<NodeId>) =
+            cut.own.iter().partition(|id| self.crosses[id.index()]);
+        for (number, id) in outputs.iter().enumerate() {
             graph.set_output(&number.to_string(), new[id]).expect("numbers are distinct");
         }
-        cut.outputs.extend(own().filter(|id| self.shown[id.index()] && !self.crosses[id.index()]));
+        cut.outputs = outputs;
+        cut.outputs.extend(inner.iter().filter(|id| self.shown[id.index()]));
         let shown = cut.outputs[graph.outputs().len()..].iter().map(|id| new[id]).collect();
         (Region { graph, halo, shown, places }, cut)
     }
@@ -196,7 +204,7 @@ impl Cutter<'_> {
             return;
         }
         let node = self.of.graph.node(id);
-        if self.of.copied[id.index()] {
+        if !self.of.own[id.index()] && !is_source(node) {
             node.inputs.iter().for_each(|&i| self.bring(i));
             return self.copy(id);
         }

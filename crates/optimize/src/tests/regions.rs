@@ -8,12 +8,20 @@ use bespoke_tensor::{DType, Type};
 use super::{Random, decisions::mlp, difference, random::random_graph, run, sources};
 use crate::{
     Config, Machine, Report, cost, optimize,
-    regions::{SIZES, Sizes, cut::Cutting, ranges, search_regions, splice::splice},
+    regions::{
+        SIZES, Sizes,
+        cut::{Cutting, own},
+        partition::partition,
+        search_regions,
+        splice::splice,
+    },
     tier0,
 };
 
-/// A region for each dot.
-const TINY: Sizes = Sizes { whole: 0, small: 1, large: 8 };
+/// Regions of at most so many nodes, in pieces of at least so many.
+fn sizes(small: usize, large: usize) -> Sizes {
+    Sizes { whole: 0, small, large }
+}
 
 fn f32(shape: impl Into<bespoke_tensor::Shape>) -> Type {
     Type::new(DType::F32, shape)
@@ -31,7 +39,7 @@ fn graphs_in_regions_mean_the_same() {
     for seed in 1..=300 {
         let mut random = Random(seed * 0x9e37_79b9);
         let graph = tier0::compact(&random_graph(&mut random, 20 + (seed as usize) % 40));
-        let (result, report) = search(&graph, Sizes { small: 1 + seed as usize % 5, ..TINY });
+        let (result, report) = search(&graph, sizes(1 + seed as usize % 5, 8));
         assert!(bespoke_graph::verify(&result).is_empty(), "{result}");
         assert!(
             cost::graph(&Machine::fixed(), &result) <= cost::graph(&Machine::fixed(), &graph),
@@ -68,7 +76,7 @@ fn blocks(n: usize, places: &[&'static Location<'static>]) -> Graph {
 #[test]
 fn equal_regions_are_searched_once() {
     let graph = blocks(20, &[]);
-    let (result, report) = search(&graph, Sizes { small: 3, ..TINY });
+    let (result, report) = search(&graph, sizes(3, 3));
     // The first region does not see a tanh as its input.
     assert_eq!((report.regions, report.distinct), (20, 2), "{report}");
     let [one, others] = &report.found[..] else { panic!("{report}") };
@@ -95,7 +103,7 @@ fn here() -> &'static Location<'static> {
 #[test]
 fn what_is_used_again_has_its_own_place_in_the_program() {
     let places = [here(), here(), here()];
-    let (result, report) = search(&blocks(3, &places), Sizes { small: 3, ..TINY });
+    let (result, report) = search(&blocks(3, &places), sizes(3, 3));
     assert_eq!(report.distinct, 2, "{report}");
     let computed = result.ids().filter(|&id| !result.node(id).inputs.is_empty());
     let found: Vec<_> = computed.map(|id| result.node(id).location.unwrap()).collect();
@@ -112,7 +120,7 @@ fn a_region_sees_what_its_inputs_are() {
     let wide = g.matmul(x, w);
     let y = g.matmul(wide, v);
     g.set_output("y", y).unwrap();
-    let (result, report) = search(&g, TINY);
+    let (result, report) = search(&g, sizes(1, 1));
     assert_eq!(report.regions, 2, "{report}");
     assert!(result.ids().all(|id| result.ty(id) != g.ty(wide)), "{result}");
     assert_eq!(report.found.len(), 1, "{report}");
@@ -122,12 +130,11 @@ fn a_region_sees_what_its_inputs_are() {
 #[test]
 fn a_region_that_became_dearer_stays_as_it_was() {
     let graph = blocks(3, &[]);
-    let cutting = Cutting::new(&graph, &ranges(&graph, Sizes { small: 3, ..TINY }));
-    let cuts: Vec<_> = ranges(&graph, Sizes { small: 3, ..TINY })
-        .into_iter()
-        .enumerate()
-        .map(|(i, range)| (usize::from(i == 1), cutting.cut(range)))
-        .collect();
+    let own = own(&graph);
+    let regions = partition(&graph, &own, sizes(3, 3));
+    let cutting = Cutting::new(&graph, own, &regions);
+    let cuts = regions.into_iter().enumerate();
+    let cuts: Vec<_> = cuts.map(|(i, nodes)| (usize::from(i == 1), cutting.cut(nodes))).collect();
     let better = search(&cuts[0].1.0.graph, SIZES).0;
     let dearer = cuts[1].1.0.graph.rebuild(|new, id, inputs| {
         let node = cuts[1].1.0.graph.node(id);
@@ -147,6 +154,35 @@ fn a_region_that_became_dearer_stays_as_it_was() {
     let (result, is_kept) = splice(&graph, &cuts, &[Some(&better), Some(&dearer)], &Machine::fixed());
     assert!(cost::graph(&Machine::fixed(), &result) < cost::graph(&Machine::fixed(), &graph));
     assert_eq!(is_kept, [false; 3]);
+}
+
+/// A region of a = tanh x and c = −b around one of b = sin a.
+#[test]
+fn a_region_that_would_need_itself_stays_as_it_was() {
+    let mut g = Graph::new();
+    let x = g.input("x", f32([3])).unwrap();
+    let a = g.unary(Unary::Tanh, x);
+    let b = g.unary(Unary::Sin, a);
+    let c = g.negate(b);
+    g.set_output("c", c).unwrap();
+    let cutting = Cutting::new(&g, own(&g), &[vec![a, c], vec![b]]);
+    let cuts = [(0, cutting.cut(vec![a, c]).1), (1, cutting.cut(vec![b]).1)];
+    assert_eq!((&cuts[0].1.inputs, &cuts[0].1.outputs), (&vec![x, b], &vec![a, c]));
+    // As if a search had found |·| of an input for each of the two.
+    let found = |of: [usize; 2]| {
+        let mut found = Graph::new();
+        let inputs = ["0", "1"].map(|name| found.input(name, f32([3])).unwrap());
+        for (name, i) in ["0", "1"].into_iter().zip(of) {
+            let value = found.unary(Unary::Abs, inputs[i]);
+            found.set_output(name, value).unwrap();
+        }
+        found
+    };
+    let (result, is_kept) = splice(&g, &cuts, &[Some(&found([0, 1])), None], &Machine::fixed());
+    let abs = |id: &NodeId| result.node(*id).op == Unary::Abs.into();
+    assert_eq!((result.ids().filter(abs).count(), is_kept), (2, vec![false; 2]), "{result}");
+    // a from b, which comes from a.
+    assert_eq!(splice(&g, &cuts, &[Some(&found([1, 1])), None], &Machine::fixed()), (g, vec![true, false]));
 }
 
 #[test]
