@@ -18,6 +18,17 @@ pub enum Rounding {
     AssumesFinite,
 }
 
+/// What the graph that is chosen has least of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Minimise {
+    /// Nanoseconds of the modelled machine: for programs.
+    #[default]
+    Time,
+    /// [Operations](crate::operations), and among equally few, time: for formulas that people read. Rules that turn formulas
+    /// round are tried, too.
+    Operations,
+}
+
 /// Which graph is taken from an e-graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Extraction {
@@ -42,17 +53,6 @@ impl Extraction {
             Extraction::ImprovedGreedy => Some("improved greedy"),
         }
     }
-}
-
-/// What the graph that is chosen has least of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Minimise {
-    /// Nanoseconds of the modelled machine: for programs.
-    #[default]
-    Time,
-    /// [Operations](crate::operations), and among equally few, time: for formulas that people read. Rules that turn formulas
-    /// round are tried, too.
-    Operations,
 }
 
 /// Choices for optimisation. The bounds are counts, never clocks, so that equal graphs are rewritten equally.

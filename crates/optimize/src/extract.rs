@@ -11,7 +11,7 @@ use bespoke_tensor::Type;
 use smallvec::SmallVec;
 
 use crate::{
-    Candidate, Config, cost,
+    Candidate, Config, Extraction, cost,
     language::{EGraph, ENode},
     regions::Region,
     saturate::Saturated,
@@ -321,40 +321,57 @@ impl<'a> Choices<'a> {
     }
 }
 
+/// A candidate.
+struct Found {
+    candidate: Candidate,
+    choice: Choice,
+    /// The classes in use, with their nodes.
+    nodes: Vec<(u32, u32)>,
+    /// Its graph, if no other candidate is equal.
+    graph: Option<Graph>,
+}
+
 /// The cheapest graph and how it was chosen, none if the one given is no dearer; and all candidates, the cheapest first. The
 /// one called input may be cheaper than the graph given, whose nodes may have turned out equal.
-pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice)>, Vec<Candidate>) {
+pub fn extract(
+    region: &Region,
+    choices: &Choices<'_>,
+    extraction: Extraction,
+) -> (Option<(Graph, Choice)>, Vec<Candidate>) {
     let mut greedy = choices.greedy(true);
     if choices.order(&greedy).is_none() {
         greedy = choices.greedy(false);
     }
-    let mut found: Vec<(Candidate, Graph, Choice)> = vec![];
-    let mut consider = |name: &'static str, choice: Choice| {
-        if choices.order(&choice).is_some() {
-            let graph = choices.graph(region, &choice);
-            found.push((Candidate { name, cost: cost::of_graph(choices.config, &graph) }, graph, choice));
-        }
+    let mut found: Vec<Found> = vec![];
+    let consider = |found: &mut Vec<Found>, name: &'static str, choice: Choice| {
+        let Some(order) = choices.order(&choice) else { return };
+        let nodes: Vec<(u32, u32)> = order.iter().map(|&class| (class, choice[class as usize])).collect();
+        let (cost, graph) = match found.iter().find(|f| f.nodes == nodes) {
+            Some(same) => (same.candidate.cost, None),
+            None => {
+                let graph = choices.graph(region, &choice);
+                (cost::of_graph(choices.config, &graph), Some(graph))
+            }
+        };
+        found.push(Found { candidate: Candidate { name, cost }, nodes, graph, choice });
     };
-    consider("input", choices.input.clone());
-    consider("improved input", choices.improve(&choices.input, &greedy));
-    consider("improved greedy", choices.improve(&greedy, &greedy));
-    consider("greedy", greedy);
-    let cheapest = found.iter().min_by(|a, b| a.0.cost.total_cmp(&b.0.cost)).expect("the input is one");
-    if let Some(choice) = choices.exact(&cheapest.2.clone(), exact::STATES) {
-        let graph = choices.graph(region, &choice);
-        found.push((
-            Candidate { name: "exact", cost: cost::of_graph(choices.config, &graph) },
-            graph,
-            choice,
-        ));
+    consider(&mut found, "input", choices.input.clone());
+    consider(&mut found, "improved input", choices.improve(&choices.input, &greedy));
+    consider(&mut found, "improved greedy", choices.improve(&greedy, &greedy));
+    consider(&mut found, "greedy", greedy);
+    let by_cost = |a: &Found, b: &Found| a.candidate.cost.total_cmp(&b.candidate.cost);
+    let cheapest = found.iter().min_by(|a, b| by_cost(a, b)).expect("the input is one").choice.clone();
+    if let Some(choice) = choices.exact(&cheapest, exact::STATES) {
+        consider(&mut found, "exact", choice);
     }
     // A stable sort: of equal costs, the first candidate wins.
-    found.sort_by(|a, b| a.0.cost.total_cmp(&b.0.cost));
-    if let Some(wanted) = found.iter().position(|f| Some(f.0.name) == choices.config.extraction.name()) {
+    found.sort_by(by_cost);
+    if let Some(wanted) = found.iter().position(|f| Some(f.candidate.name) == extraction.name()) {
         found[..=wanted].rotate_right(1);
     }
-    let candidates: Vec<Candidate> = found.iter().map(|f| f.0.clone()).collect();
-    let (best, graph, choice) = found.swap_remove(0);
+    let candidates: Vec<Candidate> = found.iter().map(|f| f.candidate.clone()).collect();
+    let Found { candidate: best, graph, choice, .. } = found.swap_remove(0);
+    let graph = graph.unwrap_or_else(|| choices.graph(region, &choice));
     let is_cheaper = best.cost < cost::of_graph(choices.config, &region.graph) - EPSILON;
     (is_cheaper.then_some((graph, choice)), candidates)
 }

@@ -51,11 +51,12 @@ pub fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), Opt
     let mut report = Report::default();
     let graph = &bodies::rewrite(graph, config, &mut report)?;
     let (mut result, applied) = tier0::tier0(graph, config)?;
-    if cost(&result) > cost(graph) {
-        result = tier0::compact(graph); // rules that are better alone may cost a node together
+    let (given_cost, mut tier0_cost) = (cost(graph), cost(&result));
+    if tier0_cost > given_cost {
+        // Rules that are better alone may cost a node together.
+        (result, tier0_cost) = (tier0::compact(graph), given_cost);
     }
     let rules = rule::all().iter().zip(&applied.rules).filter(|(_, n)| **n > 0);
-    let tier0_cost = cost(&result);
     report.always = rules.map(|(c, &times)| Fired { rule: c.rule.name, times }).collect();
     report.folded = applied.folded;
     if config.egraph {
@@ -67,7 +68,7 @@ pub fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), Opt
     }
     report.nodes = [graph.len(), result.len()];
     report.flops = [cost::graph_flops(graph), cost::graph_flops(&result)];
-    report.costs = [cost(graph), tier0_cost, cost(&result)];
+    report.costs = [given_cost, tier0_cost, cost(&result)];
     debug_assert!(
         bespoke_graph::verify(&result).is_empty(),
         "{:?}\n{result}",
@@ -95,7 +96,7 @@ pub fn search(region: &Region, config: &Config) -> Result<Found, OptimizeError> 
     let graph = &region.graph;
     let saturated = saturate::saturate(region, config)?;
     let choices = Choices::new(region, &saturated, config);
-    let (best, candidates) = extract::extract(region, &choices);
+    let (best, candidates) = extract::extract(region, &choices, config.extraction);
     let (mut better, mut found) = (None, vec![]);
     if let Some((best, choice)) = best {
         // What has just come together may be simplified further; a result that is not cheaper is not worth a change.
