@@ -2,16 +2,18 @@
 
 use std::time::Instant;
 
-use bespoke_compiler::{Config, clear_cache, compile, save_machine};
+use bespoke_compiler::{Config, compile, save_machine};
 use bespoke_graph::{Graph, NodeId, op, op::Unary};
 use bespoke_loops::Combine;
 use bespoke_optimize::{Machine, modelled};
+use bespoke_runtime::Executable;
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 use crate::error::Failure;
 
-/// Each program is timed about so long, in seconds.
-const TIME: f64 = 0.2;
+/// Each program is timed so often, and each time for about so many seconds.
+const PASSES: usize = 5;
+const TIME: f64 = 0.04;
 /// How often all speeds are fitted one after the other.
 const ROUNDS: usize = 4;
 
@@ -44,7 +46,7 @@ const SPEEDS: [(&str, &str, fn(&mut Graph) -> NodeId); 11] = [
     }),
     ("2·x of 32k numbers", "near", |g| doubled(g, NEAR)),
     ("2·x of 1M numbers", "cache", |g| doubled(g, CACHED)),
-    ("2·x of 32M numbers", "memory", |g| doubled(g, FAR)),
+    ("2·x of 16M numbers", "memory", |g| doubled(g, FAR)),
     ("256 sums of 512 numbers", "reduction", |g| {
         let x = input(g, [256, 512]);
         g.sum(x, &[1])
@@ -58,7 +60,7 @@ const SPEEDS: [(&str, &str, fn(&mut Graph) -> NodeId); 11] = [
 /// Numbers of values that lie in each level of the caches, and beyond them.
 const NEAR: usize = 1 << 15;
 const CACHED: usize = 1 << 20;
-const FAR: usize = 1 << 25;
+const FAR: usize = 1 << 24;
 
 /// Programs of several kinds, to compare the model with.
 const CHECKS: [(&str, fn(&mut Graph) -> NodeId); 10] = [
@@ -121,33 +123,35 @@ fn convolution(g: &mut Graph, [batch, channels, size]: [usize; 3], features: usi
 
 /// Measures, shows and keeps the speeds of this machine.
 pub fn calibrate(arguments: &Arguments) -> Result<String, Failure> {
-    let row = |what, make: fn(&mut Graph) -> NodeId| {
-        let graph = graph(make);
-        measure(&graph).map(|time| (what, graph, time))
-    };
-    let mut rows = SPEEDS.iter().map(|&(what, _, make)| row(what, make)).collect::<Result<Vec<_>, _>>()?;
-    let mut machine = sizes()?;
-    // Each program takes a little of the other speeds too.
-    for _ in 0..ROUNDS {
-        for ((_, speed, _), (_, graph, time)) in SPEEDS.iter().zip(&rows) {
-            machine = fit(&machine, speed, graph, time * 1e9);
+    let speeds = SPEEDS.iter().map(|&(what, _, make)| Timed::new(what.to_owned(), make));
+    let checks = CHECKS.iter().map(|&(what, make)| Timed::new(what.to_owned(), make));
+    let sizes = (0..=(FAR / NEAR).ilog2()).map(|i| {
+        Timed::new(format!("2·x of {}k numbers", (NEAR << i) / 1024), move |g| doubled(g, NEAR << i))
+    });
+    let mut speeds = speeds.collect::<Result<Vec<_>, _>>()?;
+    let mut checks = checks.collect::<Result<Vec<_>, _>>()?;
+    let mut sizes = sizes.collect::<Result<Vec<_>, _>>()?;
+    // Other work on the machine comes and goes: nothing is measured within one moment only.
+    for _ in 0..PASSES {
+        for timed in speeds.iter_mut().chain(&mut checks).chain(&mut sizes) {
+            timed.run()?;
         }
     }
-    for (what, make) in CHECKS {
-        rows.push(row(what, make)?);
-    }
+    let machine = machine(&speeds, &sizes);
     let mut text = format!("{:<38} {:>9} {:>9}\n", "one core of this machine", "measured", "default");
     for (name, unit, what) in Machine::SPEEDS {
         let [speed, fixed] = [machine, Machine::fixed()].map(|m| m.speed(name).expect("a speed"));
         text.push_str(&format!("{what:<38} {speed:>9} {fixed:>9} {unit}\n"));
     }
     text.push_str(&format!(
-        "\n{:<44} {:>11} {:>11} {:>6}\n",
-        "program", "measured us", "modelled us", "ratio"
+        "\n{:<44} {:>11} {:>11} {:>6} {:>8}\n",
+        "program", "measured us", "modelled us", "ratio", "default"
     ));
-    for (what, graph, time) in rows {
-        let (time, model) = (time * 1e6, modelled(&machine, &graph) / 1e3);
-        text.push_str(&format!("{what:<44} {time:>11.2} {model:>11.2} {:>6.2}\n", model / time));
+    for Timed { what, graph, least, .. } in speeds.iter().chain(&checks) {
+        let [model, fixed] = [machine, Machine::fixed()].map(|m| modelled(&m, graph) / 1e3);
+        let time = least * 1e6;
+        let (ratio, fixed) = (model / time, fixed / time);
+        text.push_str(&format!("{what:<44} {time:>11.2} {model:>11.2} {ratio:>6.2} {fixed:>8.2}\n"));
     }
     if !arguments.dry_run {
         text.push_str(&format!("\nkept in {}\n", save_machine(&machine)?.display()));
@@ -155,51 +159,60 @@ pub fn calibrate(arguments: &Arguments) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// How much the levels of the caches hold: the largest values that are still read and written rather at their speed than at
-/// that of the next level.
-fn sizes() -> Result<Machine, Failure> {
-    let bytes_per_second = |elements: usize| {
-        let mut graph = Graph::new();
-        let y = doubled(&mut graph, elements);
-        graph.set_output("y", y).expect("the only output");
-        measure(&graph).map(|time| (2 * 4 * elements) as f64 / time)
+/// The machine on which the programs of [`SPEEDS`], and 2·x of more and more numbers, take as long as they did.
+fn machine(speeds: &[Timed], sizes: &[Timed]) -> Machine {
+    let bytes_per_second = |i: usize| (2 * 4 * NEAR << i) as f64 / sizes[i].least;
+    let level = |elements: usize| (elements / NEAR).ilog2() as usize;
+    // The largest value that is still read and written rather at the speed of its level than at that of the next.
+    let largest = |from: usize, to: usize| {
+        let between = (bytes_per_second(level(from)) * bytes_per_second(level(to))).sqrt();
+        let slow = (level(from)..level(to)).find(|&i| bytes_per_second(i) < between);
+        let last = slow.unwrap_or(level(to)).saturating_sub(1).max(level(from));
+        (4 * (NEAR << last) / 1000) as u32
     };
-    let [near, cached, far] = [bytes_per_second(NEAR)?, bytes_per_second(CACHED)?, bytes_per_second(FAR)?];
-    let largest = |from: usize, to: usize, speeds: f64| {
-        let mut elements = from;
-        while elements < to && bytes_per_second(2 * elements)? > speeds.sqrt() {
-            elements *= 2;
+    let (near_size, cache_size) = (largest(NEAR, CACHED), largest(CACHED, FAR));
+    let mut machine = Machine { near_size, cache_size, ..Machine::fixed() };
+    // Each program takes a little of the other speeds too.
+    for _ in 0..ROUNDS {
+        for ((_, speed, _), timed) in SPEEDS.iter().zip(speeds) {
+            machine = fit(&machine, speed, &timed.graph, timed.least * 1e9);
         }
-        Ok::<u32, Failure>((4 * elements / 1000) as u32)
-    };
-    let (near_size, cache_size) =
-        (largest(NEAR, CACHED / 2, near * cached)?, largest(CACHED, FAR / 2, cached * far)?);
-    Ok(Machine { near_size, cache_size, ..Machine::fixed() })
-}
-
-fn graph(make: fn(&mut Graph) -> NodeId) -> Graph {
-    let mut graph = Graph::new();
-    let y = make(&mut graph);
-    graph.set_output("y", y).expect("the only output");
-    graph
-}
-
-/// The least seconds of a run of the graph as it is, on one thread: other work on the machine only ever adds to it.
-fn measure(graph: &Graph) -> Result<f64, Failure> {
-    clear_cache();
-    let mut program =
-        compile(graph, &Config { optimize: None, threads: 1, ..Config::default() }, &mut |_| ())?;
-    let inputs: Vec<(String, Tensor)> =
-        graph.inputs().map(|(n, id)| (n.to_owned(), noise(graph.ty(id)))).collect();
-    let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(n, v)| (n.as_str(), v)).collect();
-    let mut least = f64::INFINITY;
-    let start = Instant::now();
-    while least == f64::INFINITY || start.elapsed().as_secs_f64() < TIME {
-        let run = Instant::now();
-        program.run(&inputs)?;
-        least = least.min(run.elapsed().as_secs_f64());
     }
-    Ok(least)
+    machine
+}
+
+/// A program that is timed, as it is, on one thread.
+struct Timed {
+    what: String,
+    graph: Graph,
+    program: Executable,
+    inputs: Vec<(String, Tensor)>,
+    /// The least seconds of a run: other work on the machine only ever adds to it.
+    least: f64,
+}
+
+impl Timed {
+    fn new(what: String, make: impl Fn(&mut Graph) -> NodeId) -> Result<Timed, Failure> {
+        let mut graph = Graph::new();
+        let y = make(&mut graph);
+        graph.set_output("y", y).expect("the only output");
+        let config = Config { optimize: None, threads: 1, ..Config::default() };
+        let program = compile(&graph, &config, &mut |_| ())?;
+        let inputs = graph.inputs().map(|(name, id)| (name.to_owned(), noise(graph.ty(id)))).collect();
+        Ok(Timed { what, graph, program, inputs, least: f64::INFINITY })
+    }
+
+    fn run(&mut self) -> Result<(), Failure> {
+        let inputs: Vec<(&str, &Tensor)> = self.inputs.iter().map(|(n, v)| (n.as_str(), v)).collect();
+        self.program.run(&inputs)?; // its memory comes back to the cache
+        let start = Instant::now();
+        while start.elapsed().as_secs_f64() < TIME {
+            let run = Instant::now();
+            self.program.run(&inputs)?;
+            self.least = self.least.min(run.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
 }
 
 /// Numbers within ±1.

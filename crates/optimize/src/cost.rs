@@ -131,7 +131,7 @@ fn is_packed(dot: &Dot, operands: &[Type]) -> bool {
         && extents.iter().product::<usize>() >= PRODUCTS
 }
 
-/// Nanoseconds of a convolution: its kernel is packed, its operand is copied if it is padded.
+/// Nanoseconds of a convolution: its kernel is packed, its operand is read as it lies, and before that copied if it is padded.
 fn convolution(machine: &Machine, op: &Convolution, operands: &[Type], ty: &Type, flops: f64) -> f64 {
     let launch = f64::from(machine.launch);
     let of_group = ty.shape[1] / op.groups.max(1);
@@ -140,9 +140,10 @@ fn convolution(machine: &Machine, op: &Convolution, operands: &[Type], ty: &Type
     }
     let packing = operands[1].bytes() as f64 / per_nanosecond(machine.packing);
     let is_padded = op.padding.iter().any(|&padding| padding != (0, 0));
-    let padding = if is_padded { 2.0 * traffic(machine, operands[0].bytes() as f64) + launch } else { 0.0 };
+    let read = traffic(machine, operands[0].bytes() as f64);
+    let padding = if is_padded { 2.0 * read + launch } else { 0.0 };
     let arithmetic = flops / per_nanosecond(machine.convolution) * lanes(ty.dtype);
-    2.0 * launch + packing + padding + arithmetic.max(traffic(machine, ty.bytes() as f64))
+    2.0 * launch + packing + padding + read + arithmetic.max(traffic(machine, ty.bytes() as f64))
 }
 
 /// Nanoseconds to read or write a value of so many bytes.
