@@ -42,7 +42,8 @@ fn main() -> Result<(), Error> {
     let is_set = |flag: &str| arguments.iter().any(|a| a == flag);
     let wanted: Vec<&String> = arguments.iter().filter(|a| !a.starts_with("--")).collect();
     let machine = if is_set("--calibrated") { load_machine().unwrap_or_default() } else { Machine::fixed() };
-    let titles = ["program", "tier 0 ms", "fused ms", "all ms", "ratio", "to fused", "modelled ms", "launches"];
+    let titles =
+        ["program", "tier 0 ms", "fused ms", "all ms", "ratio", "to fused", "modelled ms", "launches"];
     let [program, before, fused, after, ratio, rest, modelled, launches] = titles;
     println!(
         "{program:<18} {before:>10} {fused:>10} {after:>10} {ratio:>7} {rest:>9} {modelled:>12} {launches:>20}"

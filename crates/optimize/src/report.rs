@@ -137,11 +137,7 @@ pub struct Saturation {
 pub struct Candidate {
     /// How it was found.
     pub name: &'static str,
-<<<<<<< HEAD
     /// Its [cost](Report::costs), or its time if it was measured.
-=======
-    /// Its cost in nanoseconds: of the model machine, if it was not measured.
->>>>>>> 4a61ad0555c568e7f346d52647d9ddc528fe40ee
     pub cost: f64,
     /// Where it differs from the cheapest: what it has more (or less, below zero), by operator.
     pub differs: Vec<Difference>,
