@@ -210,6 +210,29 @@ pub fn add_term(egraph: &mut EGraph, term: &Term) -> Result<Id, String> {
     }
 }
 
+/// The class of a term, if it is there.
+pub fn find_term(egraph: &EGraph, term: &Term) -> Option<Id> {
+    match term {
+        Term::Class(class) => Some(egraph.find(Id::from(*class as usize))),
+        Term::Node(op, operands) => {
+            let children: SmallVec<[Id; 3]> =
+                operands.iter().map(|t| find_term(egraph, t)).collect::<Option<_>>()?;
+            match children.first() {
+                Some(&x) if view::is_identity(op, &egraph[x].data.ty) => Some(x),
+                _ => find(egraph, op, children),
+            }
+        }
+    }
+}
+
+fn find(egraph: &EGraph, op: &Op, mut children: SmallVec<[Id; 3]>) -> Option<Id> {
+    let number = *egraph.analysis.numbers.get(op)?;
+    if view::is_commutative(op) {
+        children.sort_unstable();
+    }
+    egraph.lookup(ENode { kind: view::kind(op), op: number, children, origin: 0 })
+}
+
 /// The e-graph as rules see it; it must be rebuilt.
 pub struct Seen<'a>(pub &'a EGraph);
 
@@ -243,12 +266,7 @@ impl View for Seen<'_> {
     }
 
     fn find(&self, op: &Op, children: &[Class]) -> Option<Class> {
-        let number = *self.0.analysis.numbers.get(op)?;
-        let mut children: SmallVec<[Id; 3]> = children.iter().map(|&c| Id::from(c as usize)).collect();
-        if view::is_commutative(op) {
-            children.sort_unstable();
-        }
-        self.0.lookup(ENode { kind: view::kind(op), op: number, children, origin: 0 }).map(class)
+        find(self.0, op, children.iter().map(|&c| Id::from(c as usize)).collect()).map(class)
     }
 
     fn is_shared(&self, _: Class) -> bool {

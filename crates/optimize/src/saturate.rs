@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A rewrite sees this many levels below its root, so users this far above a changed class are tried again.
-const REACH: usize = 3;
+pub const REACH: usize = 3;
 
 /// A rule applied at a class.
 #[derive(Clone, Copy, Debug)]
@@ -132,28 +132,38 @@ fn apply(egraph: &mut EGraph, applications: &[Application], term: &Term) -> Resu
 
 type Matches = Vec<(usize, Id, Term)>;
 
-/// All matches at the `dirty` classes, and the classes where a rule had too many already.
+/// New matches at the `dirty` classes, and the classes that a rule was not done with when it had as many as it may: they come
+/// again in the next round, where what was found in this one is not new.
 fn search(egraph: &EGraph, dirty: &[Id], by_kind: &[Vec<usize>], config: &Config) -> (Matches, Vec<Id>) {
     let mut matches = vec![];
     let mut postponed = vec![];
     let mut counts = vec![0; rule::all().len()];
+    let mut rules: Vec<usize> = vec![];
     let seen = Seen(egraph);
     for &id in dirty {
-        let mut kinds: Vec<u16> = egraph[id].nodes.iter().map(|n| n.kind).collect();
-        kinds.dedup(); // nodes are sorted
-        let mut rules: Vec<usize> = kinds.iter().flat_map(|&k| by_kind[k as usize].iter().copied()).collect();
+        rules.clear();
+        let mut last = None;
+        for node in &egraph[id].nodes {
+            // Nodes are sorted.
+            if last.replace(node.kind) != Some(node.kind) {
+                rules.extend(&by_kind[node.kind as usize]);
+            }
+        }
         rules.sort_unstable();
         rules.dedup();
-        for i in rules {
+        for &i in &rules {
+            if counts[i] < config.matches_per_rule {
+                rule::all()[i].search(&seen, language::class(id), &mut |term| {
+                    if language::find_term(egraph, &term) != Some(id) {
+                        counts[i] += 1;
+                        matches.push((i, id, term));
+                    }
+                    counts[i] < config.matches_per_rule
+                });
+            }
             if counts[i] >= config.matches_per_rule {
                 postponed.push(id);
-                continue;
             }
-            rule::all()[i].search(&seen, language::class(id), &mut |term| {
-                counts[i] += 1;
-                matches.push((i, id, term));
-                counts[i] < config.matches_per_rule
-            });
         }
     }
     (matches, postponed)

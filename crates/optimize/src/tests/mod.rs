@@ -7,6 +7,7 @@ mod penalty;
 mod random;
 mod regions;
 mod rules;
+mod saturation;
 
 use std::collections::BTreeMap;
 
