@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use bespoke_compiler::{Config, Event, clear_cache, compile};
+use bespoke_compiler::{Artifact, Config, Event, clear_cache, compile};
+use bespoke_optimize::Candidate;
 use serde_json::json;
 
 use crate::{error::Failure, model};
@@ -23,6 +24,9 @@ pub struct Arguments {
     /// Steps to time; without, about two seconds of them
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
+    /// Compile and time so many of the optimiser's best graphs, and keep the fastest
+    #[arg(long, value_name = "CANDIDATES", default_value_t = 0)]
+    measure: usize,
     /// The query program instead of the training step
     #[arg(long)]
     query: bool,
@@ -42,12 +46,17 @@ pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
     let architecture = model::architecture(&arguments.model)?;
     let model = architecture.model_with(&arguments.sizes.options(architecture)?)?;
     let graph = if arguments.query { &model.query } else { &model.training };
-    let config = Config { threads: arguments.threads, ..Config::calibrated() };
+    let config = Config { threads: arguments.threads, measure: arguments.measure, ..Config::calibrated() };
     clear_cache();
     let mut stages = serde_json::Map::new();
+    let mut measured = serde_json::Map::new();
     let milliseconds = |seconds: f64| (seconds * 1e6).round() / 1e3;
     let start = Instant::now();
     let mut program = compile(graph, &config, &mut |event: &Event<'_>| {
+        if let Artifact::Optimized(_, report) = &event.artifact {
+            let time = |m: &Candidate| (m.name.to_owned(), json!(milliseconds(m.cost / 1e9)));
+            measured = report.measured.iter().map(time).collect();
+        }
         stages.insert(event.stage.to_string(), json!(milliseconds(event.elapsed.as_secs_f64())));
     })?;
     let total = milliseconds(start.elapsed().as_secs_f64());
@@ -86,7 +95,7 @@ pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
         times.sort_by(f64::total_cmp);
     }
     let median = times.get(times.len() / 2).copied();
-    let result = json!({
+    let mut result = json!({
         "model": architecture.name,
         "batch": model.batch,
         "threads": program.threads(),
@@ -101,6 +110,9 @@ pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
         "code_bytes": program.code_bytes(),
         "kernels": program.kernels(),
     });
+    if !measured.is_empty() {
+        result["candidates_ms"] = measured.into();
+    }
     if arguments.json {
         return Ok(format!("{result}\n"));
     }

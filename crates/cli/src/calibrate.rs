@@ -12,6 +12,8 @@ use crate::error::Failure;
 
 /// Each program is timed about so long, in seconds.
 const TIME: f64 = 0.2;
+/// How often all speeds are fitted one after the other.
+const ROUNDS: usize = 4;
 
 /// The arguments.
 #[derive(clap::Args)]
@@ -22,14 +24,12 @@ pub struct Arguments {
 }
 
 /// A program that is bound by one speed of the machine, which is the second word.
-const SPEEDS: [(&str, &str, fn(&mut Graph) -> NodeId); 9] = [
+const SPEEDS: [(&str, &str, fn(&mut Graph) -> NodeId); 11] = [
     ("64 sums of 8 numbers, one after the other", "launch", |g| {
         let x = input(g, [8]);
         (0..64)
             .fold(x, |x, _| g.must(op::Cumulative { combine: Combine::Sum, axis: 0, reverse: false }, &[x]))
     }),
-    ("2·x of 64k numbers", "cache", |g| doubled(g, 1 << 16)),
-    ("2·x of 32M numbers", "memory", |g| doubled(g, 1 << 25)),
     ("64 products and sums of 4k numbers", "elementwise", |g| {
         let x = input(g, [4096]);
         let factor = g.fill_like(x, 0.99);
@@ -42,22 +42,32 @@ const SPEEDS: [(&str, &str, fn(&mut Graph) -> NodeId); 9] = [
         let x = input(g, [1 << 14]);
         [Unary::Sigmoid, Unary::Tanh, Unary::Exp].into_iter().fold(x, |x, f| g.unary(f, x))
     }),
+    ("2·x of 32k numbers", "near", |g| doubled(g, NEAR)),
+    ("2·x of 1M numbers", "cache", |g| doubled(g, CACHED)),
+    ("2·x of 32M numbers", "memory", |g| doubled(g, FAR)),
     ("256 sums of 512 numbers", "reduction", |g| {
         let x = input(g, [256, 512]);
         g.sum(x, &[1])
     }),
-    ("dot of 512³", "dot_f32", |g| dot(g, DType::F32, [512, 512, 512])),
+    ("dot of 256³", "dot_f32", |g| dot(g, DType::F32, [256, 256, 256])),
+    ("dot of 8×512×512", "packing", |g| dot(g, DType::F32, [8, 512, 512])),
     ("dot of 256³ in f64", "dot_f64", |g| dot(g, DType::F64, [256, 256, 256])),
-    ("3×3 convolution, 32 to 32 features of 8·32²", "convolution", |g| convolution(g, [8, 32, 32], 32, 3)),
+    ("3×3 convolution, 32 to 32 features of 2·32²", "convolution", |g| convolution(g, [2, 32, 32], 32, 3)),
 ];
 
+/// Numbers of values that lie in each level of the caches, and beyond them.
+const NEAR: usize = 1 << 15;
+const CACHED: usize = 1 << 20;
+const FAR: usize = 1 << 25;
+
 /// Programs of several kinds, to compare the model with.
-const CHECKS: [(&str, fn(&mut Graph) -> NodeId); 9] = [
-    ("dot of 256³", |g| dot(g, DType::F32, [256, 256, 256])),
+const CHECKS: [(&str, fn(&mut Graph) -> NodeId); 10] = [
+    ("dot of 512³", |g| dot(g, DType::F32, [512, 512, 512])),
     ("dot of 64³", |g| dot(g, DType::F32, [64, 64, 64])),
     ("dot of 128×784×256", |g| dot(g, DType::F32, [128, 784, 256])),
     ("dot of 1×784×256", |g| dot(g, DType::F32, [1, 784, 256])),
     ("1×1 convolution, 64 to 64 features of 8·16²", |g| convolution(g, [8, 64, 16], 64, 1)),
+    ("3×3 convolution, 32 to 32 features of 8·32²", |g| convolution(g, [8, 32, 32], 32, 3)),
     ("5×5 convolution, 1 to 6 features of 64·28²", |g| convolution(g, [64, 1, 28], 6, 5)),
     ("softmax of 128 rows of 1000", |g| {
         let x = input(g, [128, 1000]);
@@ -76,8 +86,8 @@ const CHECKS: [(&str, fn(&mut Graph) -> NodeId); 9] = [
         let sum = g.plus(product, z);
         g.unary(Unary::Tanh, sum)
     }),
-    ("transpose of 1024×1024", |g| {
-        let x = input(g, [1024, 1024]);
+    ("transpose of 256×1024", |g| {
+        let x = input(g, [256, 1024]);
         g.must(op::Transpose { permutation: vec![1, 0] }, &[x])
     }),
 ];
@@ -111,26 +121,25 @@ fn convolution(g: &mut Graph, [batch, channels, size]: [usize; 3], features: usi
 
 /// Measures, shows and keeps the speeds of this machine.
 pub fn calibrate(arguments: &Arguments) -> Result<String, Failure> {
-    let mut machine = Machine::fixed();
-    let mut rows = vec![];
-    for (what, speed, make) in SPEEDS {
+    let row = |what, make: fn(&mut Graph) -> NodeId| {
         let graph = graph(make);
-        let time = measure(&graph)?;
-        machine = fit(&machine, speed, &graph, time * 1e9);
-        rows.push((what, graph, time));
-        if speed == "memory" {
-            machine = Machine { cache_size: cache_size(&machine)?, ..machine };
+        measure(&graph).map(|time| (what, graph, time))
+    };
+    let mut rows = SPEEDS.iter().map(|&(what, _, make)| row(what, make)).collect::<Result<Vec<_>, _>>()?;
+    let mut machine = sizes()?;
+    // Each program takes a little of the other speeds too.
+    for _ in 0..ROUNDS {
+        for ((_, speed, _), (_, graph, time)) in SPEEDS.iter().zip(&rows) {
+            machine = fit(&machine, speed, graph, time * 1e9);
         }
     }
     for (what, make) in CHECKS {
-        let graph = graph(make);
-        let time = measure(&graph)?;
-        rows.push((what, graph, time));
+        rows.push(row(what, make)?);
     }
-    let mut text = format!("{:<34} {:>9} {:>9}\n", "one core of this machine", "measured", "default");
-    for (i, (_, unit, what)) in Machine::SPEEDS.into_iter().enumerate() {
-        let (speed, fixed) = (machine.speeds()[i].1, Machine::fixed().speeds()[i].1);
-        text.push_str(&format!("{what:<34} {speed:>9} {fixed:>9} {unit}\n"));
+    let mut text = format!("{:<38} {:>9} {:>9}\n", "one core of this machine", "measured", "default");
+    for (name, unit, what) in Machine::SPEEDS {
+        let [speed, fixed] = [machine, Machine::fixed()].map(|m| m.speed(name).expect("a speed"));
+        text.push_str(&format!("{what:<38} {speed:>9} {fixed:>9} {unit}\n"));
     }
     text.push_str(&format!(
         "\n{:<44} {:>11} {:>11} {:>6}\n",
@@ -146,21 +155,26 @@ pub fn calibrate(arguments: &Arguments) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The kilobytes of the largest value that is still read and written rather at the speed of the caches than at that of memory.
-fn cache_size(machine: &Machine) -> Result<u32, Failure> {
-    let between = (f64::from(machine.cache) * f64::from(machine.memory)).sqrt() * 1e6;
-    let mut elements = 1 << 16;
-    while elements < 1 << 24 {
+/// How much the levels of the caches hold: the largest values that are still read and written rather at their speed than at
+/// that of the next level.
+fn sizes() -> Result<Machine, Failure> {
+    let bytes_per_second = |elements: usize| {
         let mut graph = Graph::new();
-        let y = doubled(&mut graph, 2 * elements);
+        let y = doubled(&mut graph, elements);
         graph.set_output("y", y).expect("the only output");
-        // Read and written, of four bytes each.
-        if (2 * 2 * elements * 4) as f64 / measure(&graph)? < between {
-            break;
+        measure(&graph).map(|time| (2 * 4 * elements) as f64 / time)
+    };
+    let [near, cached, far] = [bytes_per_second(NEAR)?, bytes_per_second(CACHED)?, bytes_per_second(FAR)?];
+    let largest = |from: usize, to: usize, speeds: f64| {
+        let mut elements = from;
+        while elements < to && bytes_per_second(2 * elements)? > speeds.sqrt() {
+            elements *= 2;
         }
-        elements *= 2;
-    }
-    Ok((elements * 4 / 1000) as u32)
+        Ok::<u32, Failure>((4 * elements / 1000) as u32)
+    };
+    let (near_size, cache_size) =
+        (largest(NEAR, CACHED / 2, near * cached)?, largest(CACHED, FAR / 2, cached * far)?);
+    Ok(Machine { near_size, cache_size, ..Machine::fixed() })
 }
 
 fn graph(make: fn(&mut Graph) -> NodeId) -> Graph {
@@ -173,7 +187,8 @@ fn graph(make: fn(&mut Graph) -> NodeId) -> Graph {
 /// The least seconds of a run of the graph as it is, on one thread: other work on the machine only ever adds to it.
 fn measure(graph: &Graph) -> Result<f64, Failure> {
     clear_cache();
-    let mut program = compile(graph, &Config { optimize: None, threads: 1, keep_text: false }, &mut |_| ())?;
+    let mut program =
+        compile(graph, &Config { optimize: None, threads: 1, ..Config::default() }, &mut |_| ())?;
     let inputs: Vec<(String, Tensor)> =
         graph.inputs().map(|(n, id)| (n.to_owned(), noise(graph.ty(id)))).collect();
     let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(n, v)| (n.as_str(), v)).collect();
@@ -195,9 +210,8 @@ fn noise(ty: Type) -> Tensor {
 /// The machine with that speed changed so that the graph's modelled time is the measured one, in nanoseconds.
 fn fit(machine: &Machine, speed: &str, graph: &Graph, time: f64) -> Machine {
     let with = |value: u32| {
-        let of = |name: &str| machine.speeds().iter().find(|s| s.0 == name).map(|s| s.1);
-        Machine::from_speeds(|name| if name == speed { Some(value) } else { of(name) })
-            .expect("all are there")
+        let of = |name: &str| if name == speed { Some(value) } else { machine.speed(name) };
+        Machine::from_speeds(of).expect("no speed is 0")
     };
     // More of a speed takes less time; more of a launch takes more.
     let is_too_fast = |value: u32| (modelled(&with(value), graph) < time) != (speed == "launch");

@@ -1,8 +1,6 @@
 //! `bespoke derive`.
 
-use bespoke_graph::{Graph, NodeId};
 use bespoke_inspect as report;
-use bespoke_optimize::{Rounding, optimize};
 
 use crate::error::Failure;
 
@@ -27,67 +25,18 @@ pub struct Arguments {
 
 /// The formula with its derivatives, as they are derived and as the e-graph leaves them. What several parts share comes first.
 pub fn derive(arguments: &Arguments) -> Result<String, Failure> {
-    if arguments.formula.chars().count() > LONGEST {
+    let Arguments { formula, wrt, order, latex } = arguments;
+    if formula.chars().count() > LONGEST {
         return Err(Failure(format!("a formula has at most {LONGEST} characters")));
     }
-    let mut graph = Graph::new();
-    let f = report::parse_expression(&mut graph, &arguments.formula)
-        .map_err(|e| Failure(format!("{}\n  {e}", arguments.formula)))?;
-    let mut outputs = vec![("f".to_owned(), f)];
-    for name in &arguments.wrt {
-        let variable = graph.source(name).ok_or_else(|| {
-            let known: Vec<&str> = graph.inputs().map(|i| i.0).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            Failure(format!("there is no variable `{name}`; there are {known}"))
-        })?;
-        outputs.push((
-            label(name, arguments.order, arguments.latex),
-            repeated(&mut graph, f, variable, arguments.order)?,
-        ));
-    }
-    for (i, (_, id)) in outputs.iter().enumerate() {
-        graph.set_output(&i.to_string(), *id)?;
-    }
-    // A formula has finite values where it has any: x/x is 1.
-    let config = bespoke_optimize::Config {
-        rounding: Rounding::AssumesFinite,
-        iterations: 12,
-        growth: 40,
-        ..Default::default()
+    let derived = report::derive(formula, wrt, *order).map_err(|e| match e {
+        report::DerivationError::Expression(e) => Failure(format!("{formula}\n  {e}")),
+        e => Failure(e.to_string()),
+    })?;
+    let simplified = report::simplify(&derived)?;
+    let lines = |title: &str, derivation: &report::Derivation| -> String {
+        let lines: String = derivation.lines(*latex).iter().map(|line| format!("  {line}\n")).collect();
+        format!("{title}\n{lines}")
     };
-    let (simple, _) = optimize(&graph, &config)?;
-    let lines = |title: &str, graph: &Graph| -> String {
-        let mut lines = if arguments.latex { report::latex(graph) } else { report::formulas(graph) };
-        // The outputs come last, in order.
-        let first = lines.len() - outputs.len();
-        for ((name, _), line) in outputs.iter().zip(&mut lines[first..]) {
-            let value = line.split_once(" = ").map_or("", |parts| parts.1);
-            *line = format!("{name} = {value}");
-        }
-        format!("{title}\n{}", lines.iter().map(|line| format!("  {line}\n")).collect::<String>())
-    };
-    Ok(format!("{}{}", lines("derived", &graph), lines("simplified", &simple)))
-}
-
-/// The derivative of a value by a variable, so often; zero where it does not depend on it.
-fn repeated(graph: &mut Graph, value: NodeId, variable: NodeId, order: u8) -> Result<NodeId, Failure> {
-    let one = graph.fill_like(variable, 1.0);
-    (0..order).try_fold(value, |value, _| {
-        let tangent = bespoke_autodiff::jvp(graph, &[value], &[(variable, one)])?[0];
-        Ok(tangent.unwrap_or_else(|| graph.fill_like(value, 0.0)))
-    })
-}
-
-/// ∂f/∂w, ∂²f/∂w² …
-fn label(name: &str, order: u8, latex: bool) -> String {
-    let power = match (order, latex) {
-        (1, _) => String::new(),
-        (_, true) => format!("^{order}"),
-        (_, false) => ["²", "³", "⁴", "⁵", "⁶"][usize::from(order) - 2].to_owned(),
-    };
-    if latex {
-        format!(r"\frac{{\partial{power} f}}{{\partial {name}{power}}}")
-    } else {
-        format!("∂{power}f/∂{name}{power}")
-    }
+    Ok(format!("{}{}", lines("derived", &derived), lines("simplified", &simplified)))
 }

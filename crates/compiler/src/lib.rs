@@ -21,6 +21,7 @@ mod cache;
 mod calibration;
 mod config;
 mod error;
+mod measure;
 mod pipeline;
 
 pub use cache::clear as clear_cache;

@@ -11,7 +11,7 @@ use bespoke_lower::Program;
 use bespoke_optimize::Report;
 use bespoke_runtime::{Compiled, Executable};
 
-use crate::{CompileError, Config, Stage, cache};
+use crate::{CompileError, Config, Stage, cache, measure};
 
 /// What a stage made.
 pub enum Artifact<'a> {
@@ -67,8 +67,12 @@ pub fn compile(
     let lowered_from = match &config.optimize {
         None => graph,
         Some(options) => {
-            let (result, report) =
-                bespoke_optimize::optimize(graph, options).map_err(CompileError::at(Stage::Optimized))?;
+            let (result, report) = match config.measure {
+                0 | 1 => {
+                    bespoke_optimize::optimize(graph, options).map_err(CompileError::at(Stage::Optimized))?
+                }
+                _ => measure::fastest(graph, options, config)?,
+            };
             check("optimized graph", &result, || bespoke_graph::verify(&result));
             observer(&Event::new(Stage::Optimized, Artifact::Optimized(&result, &report), start));
             optimized = result;
@@ -77,10 +81,7 @@ pub fn compile(
     };
 
     let start = Instant::now();
-    let mut program =
-        bespoke_lower::lower(lowered_from, config.fusion).map_err(CompileError::at(Stage::Lowered))?;
-    program.checks = bespoke_graph::index_inputs(graph);
-    check("program", &program, || bespoke_lower::verify(&program));
+    let program = lower(lowered_from, graph, config)?;
     observer(&Event::new(Stage::Lowered, Artifact::Program(&program), start));
 
     let start = Instant::now();
@@ -90,6 +91,14 @@ pub fn compile(
     let compiled = Arc::new(compiled);
     cache::insert(graph, config, compiled.clone());
     Executable::new(compiled, config.threads, false).map_err(CompileError::at(Stage::Memory))
+}
+
+/// The program of a graph, which checks inputs as the graph that was given asks for.
+pub fn lower(graph: &Graph, given: &Graph, config: &Config) -> Result<Program, CompileError> {
+    let mut program = bespoke_lower::lower(graph, config.fusion).map_err(CompileError::at(Stage::Lowered))?;
+    program.checks = bespoke_graph::index_inputs(given);
+    check("program", &program, || bespoke_lower::verify(&program));
+    Ok(program)
 }
 
 /// Panics in debug builds if there are violations, with the artifact's text.

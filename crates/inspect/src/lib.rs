@@ -1,5 +1,6 @@
 //! What the compiler made of a model, for people to read.
 
+mod derivation;
 mod expression;
 mod formula;
 mod memory;
@@ -7,6 +8,7 @@ mod profile;
 
 use bespoke_codegen::ProgramCode;
 
+pub use derivation::{Derivation, DerivationError, derive, simplify};
 pub use expression::{ExpressionError, parse_expression};
 pub use formula::{formulas, latex};
 pub use memory::memory;

@@ -5,15 +5,13 @@
 //! will store costs its bytes too, where they take longer than the operations. Constants cost nothing, nor what can be
 //! computed from them in advance.
 
-use bespoke_graph::{Graph, NodeId, Op, op::Binary, op::Unary};
+use bespoke_graph::{Graph, NodeId, Op, op::Binary, op::Convolution, op::Dot, op::Unary};
 use bespoke_tensor::{DType, Type};
 
-use crate::{Machine, bodies, stores};
+use crate::{Config, Machine, Minimise, bodies, operations, stores};
 
-/// A dot packs its operands: kernels of their own.
-const LAUNCHES: f64 = 2.0;
-/// Packing reads and writes each byte once, in another order.
-const PACKING: f64 = 3.0;
+/// Operations that take as long as an element of another order in memory.
+const TRANSPOSED: f64 = 8.0;
 /// Flops that a function such as exp counts.
 const FUNCTION: f64 = 20.0;
 /// Nanoseconds for a node: of two equal graphs, the one with fewer nodes is better.
@@ -24,19 +22,36 @@ const VIEW: f64 = 0.01;
 /// Flops of a quotient.
 pub const DIVISION: f64 = 4.0;
 
+/// Operations that a nanosecond weighs among formulas with equally many.
+const BY_TIME: f64 = 0.01;
+
 /// Constants of at most so many elements are always computed in advance.
 pub const FOLDED_ELEMENTS: usize = 1024;
 /// Larger ones are if they take at most so many flops.
 const FOLDED_FLOPS: f64 = 4e7;
 
-/// Should an operator on constants of these types be computed in advance?
-pub fn is_foldable(op: &Op, operands: &[Type], ty: &Type) -> bool {
+/// Should an operator on constants of these types, of which so many elements are stored, be computed in advance?
+pub fn is_foldable(op: &Op, operands: &[Type], stored: usize, ty: &Type) -> bool {
     let computed_later = operands.is_empty() || matches!(op, Op::Barrier(_));
-    if computed_later || matches!(op, Op::Broadcast(_)) && ty.elements() > FOLDED_ELEMENTS {
-        return false;
+    !computed_later && ty.elements() <= stored.max(FOLDED_ELEMENTS) && flops(op, operands, ty) <= FOLDED_FLOPS
+}
+
+/// How many elements are stored of a node that can be computed in advance, if it can; its operands store so many.
+pub fn stored(
+    op: &Op,
+    operands: &[Type],
+    stored: impl Iterator<Item = Option<usize>>,
+    ty: &Type,
+) -> Option<usize> {
+    if let Op::Constant(_) = op {
+        return Some(ty.elements());
     }
-    let given: usize = operands.iter().map(Type::elements).sum();
-    ty.elements() <= given.max(FOLDED_ELEMENTS) && flops(op, operands, ty) <= FOLDED_FLOPS
+    let given = stored.sum::<Option<usize>>()?;
+    if is_foldable(op, operands, given, ty) {
+        return Some(ty.elements());
+    }
+    // What is repeated is so where it is used.
+    matches!(op, Op::Broadcast(_)).then_some(given)
 }
 
 /// Floating-point operations of a node; functions such as exp count 20, moving an element one half.
@@ -45,8 +60,8 @@ pub fn flops(op: &Op, operands: &[Type], ty: &Type) -> f64 {
     let operand = |i: usize| operands[i].elements() as f64;
     n * match op {
         Op::Input(_) | Op::StateRead(_) | Op::Constant(_) => 0.0,
-        Op::Reshape(_) | Op::Broadcast(_) | Op::StopGradient(_) | Op::Barrier(_) => 0.0,
-        Op::Iota(_) | Op::Slice(_) | Op::Transpose(_) | Op::Reverse(_) => 0.5,
+        Op::Reshape(_) | Op::Broadcast(_) | Op::Slice(_) | Op::StopGradient(_) | Op::Barrier(_) => 0.0,
+        Op::Iota(_) | Op::Transpose(_) | Op::Reverse(_) => 0.5,
         Op::Unary(f) => match f {
             Unary::Neg | Unary::Abs | Unary::Not | Unary::Floor | Unary::Ceil | Unary::Round => 1.0,
             Unary::Sign | Unary::IsNan | Unary::IsFinite => 2.0,
@@ -89,27 +104,58 @@ pub fn reduction(machine: &Machine, flops: f64, dtype: DType) -> f64 {
     f64::from(machine.launch) + flops / per_nanosecond(machine.reduction) * lanes(dtype)
 }
 
-/// Nanoseconds of a dot: the bytes of its operands, and of its result.
-pub fn dot(machine: &Machine, flops: f64, bytes: [f64; 2], dtype: DType) -> f64 {
-    let speed = if dtype.size() == 8 { machine.dot_f64 } else { machine.dot_f32 };
-    contraction(machine, flops, speed, bytes)
+/// Nanoseconds of a dot, by the bytes of its operands and of its result: both operands are packed by kernels of their own.
+pub fn dot(machine: &Machine, flops: f64, [operands, result]: [f64; 2], dtype: DType) -> f64 {
+    let packing = operands / per_nanosecond(machine.packing);
+    3.0 * f64::from(machine.launch) + packing + (flops / dots(machine, dtype)).max(traffic(machine, result))
 }
 
-fn contraction(machine: &Machine, flops: f64, speed: u32, [operands, result]: [f64; 2]) -> f64 {
-    let arithmetic = flops / per_nanosecond(speed);
-    let packing = PACKING * operands / bandwidth(machine, operands);
-    LAUNCHES * f64::from(machine.launch) + packing + arithmetic.max(result / bandwidth(machine, result))
+/// Flops a nanosecond of dots in a type.
+fn dots(machine: &Machine, dtype: DType) -> f64 {
+    per_nanosecond(if dtype.size() == 8 { machine.dot_f64 } else { machine.dot_f32 })
 }
 
-/// Nanoseconds to read or write so many bytes of one value.
+/// Below these extents, and below so many products, a dot is an ordinary loop.
+const TILE: [usize; 3] = [4, 4, 2];
+const PRODUCTS: usize = 2048;
+
+fn is_packed(dot: &Dot, operands: &[Type]) -> bool {
+    let extent = |axes: &[usize], ty: &Type| axes.iter().map(|&a| ty.shape[a]).product::<usize>();
+    let (lhs, rhs) = (&operands[0], &operands[1]);
+    let extents = [
+        extent(&dot.lhs_free(lhs.rank()), lhs),
+        extent(&dot.rhs_free(rhs.rank()), rhs),
+        extent(&dot.contract.0, lhs),
+    ];
+    extents.iter().zip(TILE).all(|(&extent, least)| extent >= least)
+        && extents.iter().product::<usize>() >= PRODUCTS
+}
+
+/// Nanoseconds of a convolution: its kernel is packed, its operand is copied if it is padded.
+fn convolution(machine: &Machine, op: &Convolution, operands: &[Type], ty: &Type, flops: f64) -> f64 {
+    let launch = f64::from(machine.launch);
+    let of_group = ty.shape[1] / op.groups.max(1);
+    if of_group < 2 {
+        return launch + flops / per_nanosecond(machine.reduction) * lanes(ty.dtype);
+    }
+    let packing = operands[1].bytes() as f64 / per_nanosecond(machine.packing);
+    let is_padded = op.padding.iter().any(|&padding| padding != (0, 0));
+    let padding = if is_padded { 2.0 * traffic(machine, operands[0].bytes() as f64) + launch } else { 0.0 };
+    let arithmetic = flops / per_nanosecond(machine.convolution) * lanes(ty.dtype);
+    2.0 * launch + packing + padding + arithmetic.max(traffic(machine, ty.bytes() as f64))
+}
+
+/// Nanoseconds to read or write a value of so many bytes.
 pub fn traffic(machine: &Machine, bytes: f64) -> f64 {
-    bytes / bandwidth(machine, bytes)
-}
-
-/// Bytes a nanosecond for a value of so many bytes.
-fn bandwidth(machine: &Machine, bytes: f64) -> f64 {
-    let is_cached = bytes <= f64::from(machine.cache_size) * 1e3;
-    per_nanosecond(if is_cached { machine.cache } else { machine.memory })
+    let fits = |size: u32| bytes <= f64::from(size) * 1e3;
+    let speed = if fits(machine.near_size) {
+        machine.near
+    } else if fits(machine.cache_size) {
+        machine.cache
+    } else {
+        machine.memory
+    };
+    bytes / per_nanosecond(speed)
 }
 
 /// Of millions a second.
@@ -131,10 +177,15 @@ pub fn node(machine: &Machine, op: &Op, operands: &[Type], ty: &Type) -> f64 {
         Op::Reshape(_) | Op::Broadcast(_) => return VIEW,
         Op::Barrier(_) => return 0.0,
         Op::Custom(custom) => return graph(machine, &custom.body),
-        Op::Dot(_) => dot(machine, flops, bytes(), ty.dtype),
-        Op::Convolution(_) => {
-            let speed = f64::from(machine.convolution) / lanes(ty.dtype);
-            contraction(machine, flops, speed as u32, bytes())
+        Op::Dot(d) if is_packed(d, operands) => dot(machine, flops, bytes(), ty.dtype),
+        Op::Dot(_) => {
+            let moved = operands.iter().chain([ty]).map(|t| traffic(machine, t.bytes() as f64)).sum();
+            f64::from(machine.launch) + f64::max(2.0 * flops / dots(machine, ty.dtype), moved)
+        }
+        Op::Convolution(c) => convolution(machine, c, operands, ty, flops),
+        // Each element is alone in its line of the cache.
+        Op::Transpose(t) if t.permutation.last() != Some(&(ty.rank().wrapping_sub(1))) => {
+            elementwise(machine, TRANSPOSED * ty.elements() as f64, ty.dtype)
         }
         Op::Reduce(_)
         | Op::ArgReduce(_)
@@ -152,6 +203,25 @@ pub fn node(machine: &Machine, op: &Op, operands: &[Type], ty: &Type) -> f64 {
     time + NODE
 }
 
+/// What a node adds to what is minimised.
+pub fn of_node(config: &Config, op: &Op, operands: &[Type], ty: &Type) -> f64 {
+    let time = node(&config.machine, op, operands, ty);
+    match config.minimise {
+        Minimise::Time => time,
+        Minimise::Operations => operations::of_node(op) + BY_TIME * time,
+    }
+}
+
+/// What is minimised, of a graph's live nodes.
+pub fn of_graph(config: &Config, graph: &Graph) -> f64 {
+    match config.minimise {
+        Minimise::Time => self::graph(&config.machine, graph),
+        Minimise::Operations => {
+            each(graph, |op, operands, ty| of_node(config, op, operands, ty)).0.iter().sum()
+        }
+    }
+}
+
 /// Nanoseconds of a graph's live nodes.
 pub fn graph(machine: &Machine, graph: &Graph) -> f64 {
     nodes(machine, graph).iter().sum()
@@ -160,27 +230,28 @@ pub fn graph(machine: &Machine, graph: &Graph) -> f64 {
 /// Nanoseconds of each node of a graph, with what it takes to write those values that lowering will store and to read them
 /// again; none of what is dead or computed in advance.
 pub fn nodes(machine: &Machine, graph: &Graph) -> Vec<f64> {
-    let mut costs = each(graph, |op, operands, ty| node(machine, op, operands, ty));
-    stores::add_traffic(machine, graph, &mut costs);
+    let (mut costs, known) = each(graph, |op, operands, ty| node(machine, op, operands, ty));
+    stores::add_traffic(machine, graph, &known, &mut costs);
     costs
 }
 
 /// Flops of a graph's live nodes.
 pub fn graph_flops(graph: &Graph) -> f64 {
-    each(graph, flops).iter().sum()
+    each(graph, flops).0.iter().sum()
 }
 
-fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> Vec<f64> {
+/// A measure of each live node, and whether it can be computed in advance, when it is 0.
+pub fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> (Vec<f64>, Vec<bool>) {
     let live = graph.live();
-    let mut closed = vec![false; graph.len()];
+    let mut stored: Vec<Option<usize>> = vec![None; graph.len()];
     let mut costs = vec![0.0; graph.len()];
     let mut loops: Vec<NodeId> = vec![];
     for id in graph.ids().filter(|i| live[i.index()]) {
         let node = graph.node(id);
         let operands: Vec<Type> = node.inputs.iter().map(|&i| graph.ty(i)).collect();
-        closed[id.index()] = matches!(node.op, Op::Constant(_))
-            || (node.inputs.iter().all(|i| closed[i.index()]) && is_foldable(&node.op, &operands, &node.ty));
-        if closed[id.index()] {
+        let given = node.inputs.iter().map(|i| stored[i.index()]);
+        stored[id.index()] = self::stored(&node.op, &operands, given, &node.ty);
+        if stored[id.index()].is_some() {
             continue;
         }
         let mut times = 1.0;
@@ -194,5 +265,5 @@ fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> Vec<f64>
         }
         costs[id.index()] = times * measure(&node.op, &operands, &node.ty);
     }
-    costs
+    (costs, stored.iter().map(Option::is_some).collect())
 }

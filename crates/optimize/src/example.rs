@@ -63,6 +63,24 @@ impl Example {
         self.input(dims)
     }
 
+    /// New inputs of f64 of one shape.
+    pub fn inputs<const N: usize>(&mut self) -> [NodeId; N] {
+        let dims = self.dims();
+        std::array::from_fn(|_| self.input(dims))
+    }
+
+    /// A new input that is a matrix of integers.
+    pub fn integers(&mut self) -> NodeId {
+        let dims = self.dims();
+        self.typed(Type::new(DType::I32, dims))
+    }
+
+    /// A new input of the type of another value.
+    pub fn like(&mut self, x: NodeId) -> NodeId {
+        let ty = self.graph.ty(x);
+        self.typed(ty)
+    }
+
     /// A value of the type of another, all of it the same.
     pub fn fill(&mut self, like: NodeId, value: f64) -> NodeId {
         self.graph.fill_like(like, value)

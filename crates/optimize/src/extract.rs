@@ -11,7 +11,7 @@ use bespoke_tensor::Type;
 use smallvec::SmallVec;
 
 use crate::{
-    Candidate, Machine, cost,
+    Candidate, Config, Extraction, cost,
     language::{EGraph, ENode},
     regions::Region,
     saturate::Saturated,
@@ -19,7 +19,7 @@ use crate::{
     view,
 };
 
-/// An improvement below this, in nanoseconds, is none.
+/// An improvement below this is none.
 const EPSILON: f64 = 1e-3;
 
 const NONE: u32 = u32::MAX;
@@ -30,7 +30,7 @@ pub struct Node {
     pub children: SmallVec<[u32; 3]>,
     /// The application of a rule that made it, from 1; 0 if it was given.
     pub origin: u32,
-    /// In nanoseconds.
+    /// Of what is minimised.
     cost: f64,
     op: u32,
     is_dot: bool,
@@ -51,8 +51,10 @@ pub struct Choices<'a> {
     roots: Vec<u32>,
     /// The nodes of the graph given, by class.
     pub input: Choice,
-    /// What costs are reckoned with.
-    machine: &'a Machine,
+    /// Slices of one value: classes and their nodes. Such a value pays only if it serves several.
+    slices: Vec<Vec<(u32, u32)>>,
+    /// What is minimised.
+    config: &'a Config,
 }
 
 /// A node for each class that is used, and for most others.
@@ -60,7 +62,7 @@ pub type Choice = Vec<u32>;
 
 impl<'a> Choices<'a> {
     /// Reads an e-graph.
-    pub fn new(Region { graph, .. }: &Region, saturated: &'a Saturated, machine: &'a Machine) -> Choices<'a> {
+    pub fn new(Region { graph, .. }: &Region, saturated: &'a Saturated, config: &'a Config) -> Choices<'a> {
         let egraph = &saturated.egraph;
         let mut ids: Vec<egg::Id> = egraph.classes().map(|c| c.id).collect();
         ids.sort_unstable();
@@ -73,9 +75,8 @@ impl<'a> Choices<'a> {
             let children: SmallVec<[u32; 3]> = n.children.iter().map(|&c| dense(c)).collect();
             let operands: SmallVec<[Type; 3]> = children.iter().map(|&c| types[c as usize]).collect();
             Node {
-                folds: matches!(op, Op::Constant(_))
-                    || !children.is_empty() && cost::is_foldable(op, &operands, ty),
-                cost: cost::node(machine, op, &operands, ty),
+                folds: false,
+                cost: cost::of_node(config, op, &operands, ty),
                 is_dot: matches!(op, Op::Dot(_) | Op::Convolution(_)),
                 op: n.op,
                 origin: n.origin,
@@ -87,30 +88,54 @@ impl<'a> Choices<'a> {
         let given: Vec<u32> = saturated.given.iter().map(|&id| dense(egraph.find(id))).collect();
         let roots = graph.roots().map(|r| given[r.index()]).collect();
         let input = vec![NONE; types.len()];
-        let mut choices = Choices { classes, given, egraph, types, roots, input, machine };
+        let mut choices = Choices { classes, given, egraph, types, roots, input, slices: vec![], config };
         choices.fold();
+        choices.find_slices();
         choices.find_input(graph);
         choices
     }
 
     /// What can be computed in advance costs nothing.
     fn fold(&mut self) {
-        let mut closed = vec![false; self.classes.len()];
+        // How many elements are stored of such values.
+        let mut stored: Vec<Option<usize>> = vec![None; self.classes.len()];
+        let of = |class: usize, node: &Node, stored: &[Option<usize>]| {
+            if node.children.iter().any(|&c| stored[c as usize].is_none()) {
+                return None;
+            }
+            let given = node.children.iter().map(|&c| stored[c as usize]);
+            cost::stored(self.op(node), &self.operands(node), given, &self.types[class])
+        };
         let mut changed = true;
         while std::mem::take(&mut changed) {
-            for (class, nodes) in self.classes.iter().enumerate().filter(|(_, n)| n.iter().any(|n| n.folds)) {
-                let is_closed = |n: &Node| n.folds && n.children.iter().all(|&c| closed[c as usize]);
-                if !closed[class] && nodes.iter().any(is_closed) {
-                    closed[class] = true;
-                    changed = true;
+            for (class, nodes) in self.classes.iter().enumerate() {
+                if stored[class].is_none() {
+                    stored[class] = nodes.iter().find_map(|n| of(class, n, &stored));
+                    changed |= stored[class].is_some();
                 }
             }
         }
-        for node in self.classes.iter_mut().flatten() {
-            if node.folds && node.children.iter().all(|&c| closed[c as usize]) {
-                node.cost = 0.0;
+        let folds = self.classes.iter().enumerate();
+        let folds: Vec<Vec<bool>> = folds
+            .map(|(class, nodes)| nodes.iter().map(|n| of(class, n, &stored).is_some()).collect())
+            .collect();
+        for (node, folds) in self.classes.iter_mut().flatten().zip(folds.into_iter().flatten()) {
+            if folds {
+                (node.folds, node.cost) = (true, 0.0);
             }
         }
+    }
+
+    /// For each value of which several others are slices: these, with the node that says so.
+    fn find_slices(&mut self) {
+        let mut of: Vec<Vec<(u32, u32)>> = vec![vec![]; self.classes.len()];
+        for (class, nodes) in self.classes.iter().enumerate() {
+            for (i, node) in nodes.iter().enumerate().filter(|(_, n)| matches!(self.op(n), Op::Slice(_))) {
+                of[node.children[0] as usize].push((class as u32, i as u32));
+            }
+        }
+        of.retain(|group| group.len() > 1);
+        self.slices = of;
     }
 
     fn find_input(&mut self, graph: &Graph) {
@@ -234,7 +259,7 @@ impl<'a> Choices<'a> {
             }
             let could_fold = node.folds && node.cost == 0.0;
             let cost = if could_fold {
-                cost::node(self.machine, self.op(node), &self.operands(node), &self.types[class as usize])
+                cost::of_node(self.config, self.op(node), &self.operands(node), &self.types[class as usize])
             } else {
                 node.cost
             };
@@ -308,7 +333,11 @@ struct Found {
 
 /// The cheapest graph and how it was chosen, none if the one given is no dearer; and all candidates, the cheapest first. The
 /// one called input may be cheaper than the graph given, whose nodes may have turned out equal.
-pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice)>, Vec<Candidate>) {
+pub fn extract(
+    region: &Region,
+    choices: &Choices<'_>,
+    extraction: Extraction,
+) -> (Option<(Graph, Choice)>, Vec<Candidate>) {
     let mut greedy = choices.greedy(true);
     if choices.order(&greedy).is_none() {
         greedy = choices.greedy(false);
@@ -321,7 +350,7 @@ pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice
             Some(same) => (same.candidate.cost, None),
             None => {
                 let graph = choices.graph(region, &choice);
-                (cost::graph(choices.machine, &graph), Some(graph))
+                (cost::of_graph(choices.config, &graph), Some(graph))
             }
         };
         found.push(Found { candidate: Candidate { name, cost }, nodes, graph, choice });
@@ -337,9 +366,12 @@ pub fn extract(region: &Region, choices: &Choices<'_>) -> (Option<(Graph, Choice
     }
     // A stable sort: of equal costs, the first candidate wins.
     found.sort_by(by_cost);
+    if let Some(wanted) = found.iter().position(|f| Some(f.candidate.name) == extraction.name()) {
+        found[..=wanted].rotate_right(1);
+    }
     let candidates: Vec<Candidate> = found.iter().map(|f| f.candidate.clone()).collect();
     let Found { candidate: best, graph, choice, .. } = found.swap_remove(0);
-    let graph = graph.expect("the first of equal ones has a graph");
-    let is_cheaper = best.cost < cost::graph(choices.machine, &region.graph) - EPSILON;
+    let graph = graph.unwrap_or_else(|| choices.graph(region, &choice));
+    let is_cheaper = best.cost < cost::of_graph(choices.config, &region.graph) - EPSILON;
     (is_cheaper.then_some((graph, choice)), candidates)
 }

@@ -257,7 +257,9 @@ impl View for Seen<'_> {
     }
 
     fn count(&self, class: Class) -> usize {
-        self.class(class).nodes.len()
+        let class = self.class(class);
+        // Of a number it does not matter how else it may be computed.
+        if class.data.splat.is_some() && class.data.ty.rank() == 0 { 0 } else { class.nodes.len() }
     }
 
     fn node(&self, class: Class, i: usize) -> (&Op, Children) {

@@ -22,6 +22,7 @@
 //! **Invariant**: the result has the same inputs, states and outputs; equal graphs give equal results.
 
 mod bodies;
+mod candidates;
 mod config;
 mod cost;
 mod einsum;
@@ -31,6 +32,7 @@ mod extract;
 mod language;
 mod loops;
 mod machine;
+mod operations;
 mod optimize;
 mod pattern;
 mod regions;
@@ -46,10 +48,12 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Rounding};
+pub use candidates::{Whole, candidates};
+pub use config::{Config, Extraction, Minimise, Rounding};
 pub use cost::graph as modelled;
 pub use error::OptimizeError;
 pub use machine::Machine;
+pub use operations::operations;
 pub use optimize::optimize;
 pub use rematerialise::{Policy, Rematerialised, rematerialise};
 pub use report::{Candidate, Finding, Fired, Report, Saturation, Stop};

@@ -19,7 +19,7 @@ use crate::{
 /// # Errors
 /// [`OptimizeError`] if a rule breaks its promise.
 pub fn optimize(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
-    let cost = |graph: &Graph| cost::graph(&config.machine, graph);
+    let cost = |graph: &Graph| cost::of_graph(config, graph);
     let graph = inline_customs(graph);
     let whole = with_loops(&graph, config)?;
     if !config.egraph || config.rounding < Rounding::Reassociates {
@@ -47,7 +47,7 @@ fn largest(graph: &Graph) -> usize {
 
 /// [`optimize`] without taking loops apart: a loop within a loop may be there to save memory.
 pub fn with_loops(graph: &Graph, config: &Config) -> Result<(Graph, Report), OptimizeError> {
-    let cost = |graph: &Graph| cost::graph(&config.machine, graph);
+    let cost = |graph: &Graph| cost::of_graph(config, graph);
     let mut report = Report::default();
     let graph = &bodies::rewrite(graph, config, &mut report)?;
     let (mut result, applied) = tier0::tier0(graph, config)?;
@@ -92,11 +92,11 @@ pub struct Found {
 /// The cheapest graph found by saturation. Values that a region shows to others are outputs of it if they are computed;
 /// they are numbered after its own.
 pub fn search(region: &Region, config: &Config) -> Result<Found, OptimizeError> {
-    let cost = |graph: &Graph| cost::graph(&config.machine, graph);
+    let cost = |graph: &Graph| cost::of_graph(config, graph);
     let graph = &region.graph;
     let saturated = saturate::saturate(region, config)?;
-    let choices = Choices::new(region, &saturated, &config.machine);
-    let (best, candidates) = extract::extract(region, &choices);
+    let choices = Choices::new(region, &saturated, config);
+    let (best, candidates) = extract::extract(region, &choices, config.extraction);
     let (mut better, mut found) = (None, vec![]);
     if let Some((best, choice)) = best {
         // What has just come together may be simplified further; a result that is not cheaper is not worth a change.

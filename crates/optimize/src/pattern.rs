@@ -2,15 +2,18 @@
 //!
 //! `(add (mul ?a ?b) (mul ?a ?c))`: `?a` stands for a value, the same everywhere. `(reduce_sum:r ?x)` names the matched
 //! operator with its attributes `r`. `(unary:f ?x)`, `(binary:f ?x ?y)` and `(reduce:r ?x)` match every function of that
-//! arity. A number matches a value all of whose elements are known to be that number; `0` matches −0 too, `-0` only −0.
+//! arity, `product` a dot or convolution, `scale` a product or quotient, `shift` a sum or difference. A number matches a value all of whose elements are known to be that number; `0` matches −0 too, `-0` only −0.
 //! On the right-hand side a number has the type of the rewritten value, `1:x` that of `?x`. The operands of `add`, `mul` and
 //! other commutative operators match in both orders.
 
-use bespoke_graph::{Op, op};
+use bespoke_graph::{Op, op, op::Binary};
 use bespoke_loops::Combine;
 use bespoke_tensor::{Scalar, Type};
 
 use crate::view::{Class, Term, View, is_commutative, kind};
+
+const DOT: u16 = 159;
+const CONVOLUTION: u16 = 163;
 
 /// The operator of a pattern's node.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +26,12 @@ pub enum Head {
     Binary,
     /// Every reduction.
     Reduce,
+    /// A dot or convolution.
+    Product,
+    /// A product or quotient.
+    Scale,
+    /// A sum or difference.
+    Shift,
 }
 
 impl Head {
@@ -33,6 +42,9 @@ impl Head {
             Head::Unary => matches!(op, Op::Unary(_)),
             Head::Binary => matches!(op, Op::Binary(_)),
             Head::Reduce => matches!(op, Op::Reduce(_)),
+            Head::Product => matches!(op, Op::Dot(_) | Op::Convolution(_)),
+            Head::Scale => matches!(op, Op::Binary(Binary::Mul | Binary::Div)),
+            Head::Shift => matches!(op, Op::Binary(Binary::Add | Binary::Sub)),
         }
     }
 
@@ -42,6 +54,9 @@ impl Head {
             [Combine::Sum, Combine::Product, Combine::Max, Combine::Min, Combine::Any, Combine::All];
         match self {
             Head::Kind(k) => vec![k],
+            Head::Product => vec![DOT, CONVOLUTION],
+            Head::Scale => vec![kind(&Binary::Mul.into()), kind(&Binary::Div.into())],
+            Head::Shift => vec![kind(&Binary::Add.into()), kind(&Binary::Sub.into())],
             Head::Unary => op::Unary::ALL.iter().map(|&f| kind(&f.into())).collect(),
             Head::Binary => op::Binary::ALL.iter().map(|&f| kind(&f.into())).collect(),
             Head::Reduce => {
@@ -164,6 +179,9 @@ pub fn head(name: &str) -> Option<(Head, Option<Op>)> {
         "unary" => Some((Head::Unary, None)),
         "binary" => Some((Head::Binary, None)),
         "reduce" => Some((Head::Reduce, None)),
+        "product" => Some((Head::Product, None)),
+        "scale" => Some((Head::Scale, None)),
+        "shift" => Some((Head::Shift, None)),
         "reduce_sum" => reduction(Combine::Sum),
         "reduce_product" => reduction(Combine::Product),
         "reduce_max" => reduction(Combine::Max),
@@ -181,8 +199,11 @@ pub fn head(name: &str) -> Option<(Head, Option<Op>)> {
         "pad" => Some((Head::Kind(155), None)),
         "concatenate" => Some((Head::Kind(156), None)),
         "reverse" => Some((Head::Kind(157), None)),
-        "dot" => Some((Head::Kind(159), None)),
+        "dot" => Some((Head::Kind(DOT), None)),
         "gather" => Some((Head::Kind(160), None)),
+        "convolution" => Some((Head::Kind(CONVOLUTION), None)),
+        "window_sum" => Some((Head::Kind(192 + Combine::Sum as u16), None)),
+        "window_max" => Some((Head::Kind(192 + Combine::Max as u16), None)),
         _ => None,
     }
 }
@@ -250,7 +271,10 @@ impl<'a> Match<'a> {
         i.and_then(|i| self.bound.ops[i]).unwrap_or_else(|| panic!("there is no label `{label}`"))
     }
 
-    op_of!(dot: Dot, reduction: Reduce, transpose: Transpose, broadcast: Broadcast, slice: Slice);
+    op_of!(
+        dot: Dot, reduction: Reduce, transpose: Transpose, broadcast: Broadcast, slice: Slice,
+        convolution: Convolution, windows: WindowReduce, pad: Pad
+    );
 
     /// The right-hand side, with the operators that `compute` gives for labels; `None` if it gives none.
     pub fn instantiate(
@@ -287,8 +311,13 @@ struct Rest<'r> {
     next: Option<&'r Rest<'r>>,
 }
 
+/// Nodes that a search at one class looks at, at most: where classes are large, deep patterns fit in too many ways.
+const LOOKS: usize = 4000;
+
 struct Search<'a, 'f> {
     view: &'a dyn View,
+    /// How many nodes it may still look at.
+    looks: usize,
     found: &'f mut dyn FnMut(Bound<'a>) -> bool,
 }
 
@@ -302,7 +331,7 @@ pub fn search<'a>(
 ) {
     let bound = Bound { vars: [UNBOUND; MAX_VARS], ops: [None; MAX_LABELS] };
     let found = &mut |bound| found(Match { view, root, bound, names });
-    Search { view, found }.fit(pattern, root, None, bound);
+    Search { view, looks: LOOKS, found }.fit(pattern, root, None, bound);
 }
 
 impl<'a> Search<'a, '_> {
@@ -332,6 +361,10 @@ impl<'a> Search<'a, '_> {
             }
             Pattern::Node { head, label, children, .. } => {
                 for i in 0..self.view.count(class) {
+                    if self.looks == 0 {
+                        return false;
+                    }
+                    self.looks -= 1;
                     let (op, mut classes) = self.view.node(class, i);
                     if classes.len() != children.len() || !head.accepts(op) {
                         continue;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use bespoke_graph::{Graph, NodeId, Op};
 
 use crate::{
-    Rounding,
+    Config, Minimise, Rounding,
     example::Example,
     pattern::{self, Head, Match, Names, Pattern},
     view::{Children, Class, KINDS, Term, View, nodes},
@@ -50,15 +50,22 @@ pub struct Rule {
     /// How it finds its place and what it makes of it.
     pub form: Form,
     /// When it may be applied, beyond the pattern.
-    pub condition: fn(&Match<'_>) -> bool,
+    pub condition: Option<fn(&Match<'_>) -> bool>,
     /// Operators of the right-hand side that are computed, by label.
     pub attributes: &'static [(&'static str, Attributes)],
     /// How the result may differ.
     pub rounding: Rounding,
     /// Is the result better in every graph? Then it is applied without an e-graph.
     pub always: bool,
+    /// Is it left out of the e-graph, where it would only find again what is there already?
+    pub local: bool,
+    /// Is it for formulas of floats only? Then it is applied where [`Minimise::Operations`] is asked for: it turns formulas round
+    /// without making them cheaper, which e-graphs of programs have no room for.
+    pub formulas: bool,
     /// A value that the rule rewrites, of random shape.
     pub example: fn(&mut Example) -> NodeId,
+    /// A value that looks like the example, but that the rule must leave alone.
+    pub near_miss: Option<fn(&mut Example) -> NodeId>,
     /// Why it holds, or what it is good for.
     pub why: &'static str,
 }
@@ -68,11 +75,14 @@ pub const fn rule(name: &'static str, lhs: &'static str, rhs: &'static str) -> R
     Rule {
         name,
         form: Form::Pattern { lhs, rhs },
-        condition: |_| true,
+        condition: None,
         attributes: &[],
         rounding: Rounding::Reassociates,
         always: false,
+        local: false,
+        formulas: false,
         example: |_| panic!("a rule has an example"),
+        near_miss: None,
         why: "",
     }
 }
@@ -88,6 +98,11 @@ pub const fn whole(name: &'static str, propose: Proposals) -> Rule {
 }
 
 impl Rule {
+    /// Does the configuration allow it?
+    pub fn is_allowed(&self, config: &Config) -> bool {
+        self.rounding <= config.rounding && (!self.formulas || config.minimise == Minimise::Operations)
+    }
+
     /// Equal bits.
     pub const fn exact(self) -> Rule {
         Rule { rounding: Rounding::Exact, ..self }
@@ -103,9 +118,19 @@ impl Rule {
         Rule { always: true, ..self }
     }
 
+    /// Better in every graph, and of no use in an e-graph.
+    pub const fn local(self) -> Rule {
+        Rule { always: true, local: true, ..self }
+    }
+
+    /// For formulas only.
+    pub const fn formulas(self) -> Rule {
+        Rule { formulas: true, ..self }
+    }
+
     /// Only if this holds.
     pub const fn when(self, condition: fn(&Match<'_>) -> bool) -> Rule {
-        Rule { condition, ..self }
+        Rule { condition: Some(condition), ..self }
     }
 
     /// With these operators on the right-hand side.
@@ -116,6 +141,11 @@ impl Rule {
     /// A value that it rewrites.
     pub const fn example(self, example: fn(&mut Example) -> NodeId) -> Rule {
         Rule { example, ..self }
+    }
+
+    /// A value that looks like the example, but that it must leave alone. A rule that can refuse has one.
+    pub const fn near_miss(self, near_miss: fn(&mut Example) -> NodeId) -> Rule {
+        Rule { near_miss: Some(near_miss), ..self }
     }
 
     /// Why it holds, or what it is good for.
@@ -164,9 +194,12 @@ impl Compiled {
     /// Calls `found` with each result of applying the rule at `class`, until it returns false. Rules that look at whole graphs
     /// have none.
     pub fn search(&self, view: &dyn View, class: Class, found: &mut dyn FnMut(Term) -> bool) {
+        if self.rule.formulas && !view.ty(class).dtype.is_float() {
+            return;
+        }
         match &self.body {
             Body::Pattern { lhs, rhs, names } => pattern::search(view, lhs, names, class, &mut |m| {
-                if !(self.rule.condition)(&m) {
+                if self.rule.condition.is_some_and(|holds| !holds(&m)) {
                     return true;
                 }
                 let compute = |m: &Match<'_>, label: &str| {
@@ -222,6 +255,8 @@ pub struct RuleInfo {
     pub why: &'static str,
     /// A graph whose output `root` the rule rewrites.
     pub example: Graph,
+    /// A graph whose output `root` looks like that, but is left alone; of rules that can refuse.
+    pub near_miss: Option<Graph>,
 }
 
 /// All rules, in the order in which they are tried.
@@ -234,15 +269,23 @@ pub fn rules() -> Vec<RuleInfo> {
             Form::Whole { .. } => "a look at the whole graph".to_owned(),
         };
         let Rule { name, rounding, always, why, .. } = *rule;
-        RuleInfo { name, text, rounding, always, why, example: example_graph(rule, 1) }
+        RuleInfo {
+            name,
+            text,
+            rounding,
+            always,
+            why,
+            example: graph_of(rule.example, 1),
+            near_miss: rule.near_miss.map(|n| graph_of(n, 1)),
+        }
     };
     all().iter().map(info).collect()
 }
 
-/// A graph with the value of a rule's example as output `root`.
-pub fn example_graph(rule: &Rule, seed: u64) -> Graph {
+/// A graph with an example as output `root`.
+pub fn graph_of(value: fn(&mut Example) -> NodeId, seed: u64) -> Graph {
     let mut example = Example::new(seed);
-    let root = (rule.example)(&mut example);
+    let root = value(&mut example);
     example.graph.set_output("root", root).expect("it is the only output");
     example.graph
 }

@@ -58,8 +58,9 @@ fn import(Region { graph, halo, .. }: &Region) -> (EGraph, Vec<Id>) {
 /// [`OptimizeError`] if a rule breaks its promise.
 pub fn saturate(region: &Region, config: &Config) -> Result<Saturated, OptimizeError> {
     let (mut egraph, given) = import(region);
-    let allowed: Vec<usize> =
-        (0..rule::all().len()).filter(|&i| rule::all()[i].rule.rounding <= config.rounding).collect();
+    let allowed: Vec<usize> = (0..rule::all().len())
+        .filter(|&i| rule::all()[i].rule.is_allowed(config) && !rule::all()[i].rule.local)
+        .collect();
     let mut by_kind = vec![vec![]; KINDS];
     for &i in &allowed {
         rule::all()[i].kinds.iter().for_each(|&k| by_kind[k as usize].push(i));
@@ -166,6 +167,8 @@ fn search(egraph: &EGraph, dirty: &[Id], by_kind: &[Vec<usize>], config: &Config
             }
         }
     }
+    // What simplifies comes first, since there may not be room for all.
+    matches.sort_by_key(|m| rule::all()[m.0].rule.formulas);
     (matches, postponed)
 }
 

@@ -62,8 +62,8 @@ struct Needs {
 }
 
 /// Adds the time of bytes to that of operations: a stored value is written, and what its kernel loads is read, beside the
-/// operations. A value of the shape of one that it loads comes out of that one's kernel, where it need not be loaded.
-pub fn add_traffic(machine: &Machine, graph: &Graph, costs: &mut [f64]) {
+/// operations. What is `known` in advance is a constant. A value of the shape of one that it loads comes out of that one's kernel, where it need not be loaded.
+pub fn add_traffic(machine: &Machine, graph: &Graph, known: &[bool], costs: &mut [f64]) {
     let live = graph.live();
     let users = graph.users();
     let mut is_root = vec![false; graph.len()];
@@ -72,7 +72,7 @@ pub fn add_traffic(machine: &Machine, graph: &Graph, costs: &mut [f64]) {
     let mut needs: Vec<Needs> = vec![Needs::default(); graph.len()];
     for id in graph.ids().filter(|id| live[id.index()]) {
         let node = graph.node(id);
-        if is_source(&node.op) {
+        if is_source(&node.op) || known[id.index()] && !matches!(node.op, Op::Broadcast(_)) {
             is_stored[id.index()] = true;
             if node.ty.rank() > 0 || !matches!(node.op, Op::Constant(_)) {
                 needs[id.index()].loads.push(id);
@@ -104,7 +104,8 @@ pub fn add_traffic(machine: &Machine, graph: &Graph, costs: &mut [f64]) {
             let is_product = matches!(node.op, Op::Dot(_) | Op::Convolution(_));
             if !is_product {
                 let from_kernel = |&&load: &&NodeId| {
-                    graph.ty(load).shape == node.ty.shape && !is_source(&graph.node(load).op)
+                    let is_made = !is_source(&graph.node(load).op) && !known[load.index()];
+                    is_made && graph.ty(load).shape == node.ty.shape
                 };
                 let merged = own.loads.iter().filter(from_kernel).count() > 0;
                 let read = own.loads.iter().filter(|l| !from_kernel(l));

@@ -209,7 +209,7 @@ impl<'a> Builder<'a> {
         }
         for &i in &rule::always()[view::kind(&self.graph.node(id).op) as usize] {
             let compiled = &rule::all()[i];
-            if compiled.rule.rounding > self.config.rounding || self.fuel == 0 {
+            if !compiled.rule.is_allowed(self.config) || self.fuel == 0 {
                 continue;
             }
             let mut term = None;
@@ -256,21 +256,31 @@ impl<'a> Builder<'a> {
             };
             return (!folded).then(|| Term::fill(node.ty, value));
         }
-        let operands = node.inputs.iter().map(|&i| self.value(i)).collect::<Option<Vec<Tensor>>>()?;
-        let types: Vec<Type> = operands.iter().map(Tensor::ty).collect();
-        if !cost::is_foldable(&node.op, &types, &node.ty) {
+        let stored = node.inputs.iter().map(|&i| self.stored(i)).sum::<Option<usize>>()?;
+        let types: Vec<Type> = node.inputs.iter().map(|&i| self.graph.ty(i)).collect();
+        if !cost::is_foldable(&node.op, &types, stored, &node.ty) {
             return None;
         }
+        let operands = node.inputs.iter().map(|&i| self.value(i)).collect::<Option<Vec<Tensor>>>()?;
         let value = node.op.eval(&operands.iter().collect::<Vec<_>>(), node.ty);
         Some(Term::new(op::Constant { value }, []))
     }
 
+    /// How many elements are stored of a value that is known.
+    fn stored(&self, id: NodeId) -> Option<usize> {
+        let node = self.graph.node(id);
+        match &node.op {
+            Op::Constant(_) => Some(node.ty.elements()),
+            Op::Broadcast(_) => self.stored(node.inputs[0]),
+            _ => None,
+        }
+    }
+
     fn value(&self, id: NodeId) -> Option<Tensor> {
-        match &self.graph.node(id).op {
+        let node = self.graph.node(id);
+        match &node.op {
             Op::Constant(c) => Some(c.value.clone()),
-            _ if self.graph.ty(id).elements() <= cost::FOLDED_ELEMENTS => {
-                self.splats[id.index()].map(|v| Tensor::full(self.graph.ty(id).shape, v))
-            }
+            Op::Broadcast(b) => Some(b.eval(&[&self.value(node.inputs[0])?], node.ty)),
             _ => None,
         }
     }

@@ -77,6 +77,18 @@ impl Term {
         Term::new(op::Transpose { permutation }, [self])
     }
 
+    /// One after the other along an axis.
+    pub fn concatenate(parts: Vec<Term>, axis: usize) -> Term {
+        Term::Node(op::Concatenate { axis }.into(), parts)
+    }
+
+    /// Of a value of this shape, `extent` positions from `start` along an axis.
+    pub fn part(self, shape: Shape, axis: usize, start: usize, extent: usize) -> Term {
+        let (mut from, mut limit) = (vec![0; shape.rank()], shape.to_vec());
+        (from[axis], limit[axis]) = (start, start + extent);
+        Term::new(op::Slice { start: from, limit, step: vec![1; shape.rank()] }, [self])
+    }
+
     /// Reduced over axes, in any order.
     pub fn reduce(self, combine: Combine, mut axes: Vec<usize>) -> Term {
         axes.sort_unstable();

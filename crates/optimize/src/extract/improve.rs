@@ -1,5 +1,7 @@
 //! Local improvement of a choice.
 
+use smallvec::SmallVec;
+
 use super::{Choice, Choices, EPSILON, NONE};
 
 /// Sweeps over the classes in use.
@@ -26,8 +28,13 @@ impl Choices<'_> {
             order.iter().enumerate().for_each(|(i, &class)| trial.position[class as usize] = i as u32);
             for &class in order.iter().rev() {
                 for i in 0..self.classes[class as usize].len() as u32 {
-                    improved |= trial.users[class as usize] > 0 && trial.change(class, i);
+                    improved |= trial.users[class as usize] > 0 && trial.change(&[(class, i)]);
                 }
+            }
+            // Nothing is known of the order any more.
+            trial.position.fill(NONE);
+            for group in self.slices.iter().rev() {
+                improved |= trial.change(group);
             }
             if !improved {
                 break;
@@ -97,17 +104,25 @@ impl Trial<'_> {
         change
     }
 
-    /// Takes another node for a class if that makes the whole cheaper and keeps it acyclic.
-    fn change(&mut self, class: u32, node: u32) -> bool {
-        let old = self.choice[class as usize];
-        let complete = |c: &u32| self.choice[*c as usize] != NONE;
-        if node == old || !self.of.classes[class as usize][node as usize].children.iter().all(complete) {
-            return false;
+    /// Takes other nodes for classes that are in use, if that makes the whole cheaper and keeps it acyclic.
+    fn change(&mut self, group: &[(u32, u32)]) -> bool {
+        let mut before: SmallVec<[(u32, u32); 4]> = SmallVec::new();
+        let mut change = 0.0;
+        for &(class, node) in group {
+            let old = self.choice[class as usize];
+            let complete = |c: &u32| self.choice[*c as usize] != NONE;
+            let fits = node != old && self.users[class as usize] > 0;
+            if fits && self.of.classes[class as usize][node as usize].children.iter().all(complete) {
+                change += self.replace(class, node);
+                before.push((class, old));
+            }
         }
-        if self.replace(class, node) < -EPSILON && !self.reaches_itself(class) {
+        if change < -EPSILON && !before.iter().any(|b| self.reaches_itself(b.0)) {
             return true;
         }
-        self.replace(class, old);
+        for (class, old) in before.into_iter().rev() {
+            self.replace(class, old);
+        }
         false
     }
 

@@ -1,6 +1,6 @@
 //! Linear algebra: dots composed, factored, and freed of transposes, signs, scales and broadcasts.
 
-use bespoke_graph::{Op, op, op::Binary, op::Dot};
+use bespoke_graph::{NodeId, Op, op, op::Binary, op::Dot};
 use bespoke_loops::Combine;
 use bespoke_tensor::{Scalar, Shape};
 
@@ -183,6 +183,33 @@ fn dot_broadcast_side(
     })
 }
 
+/// A part of a dot is one of parts of its operands.
+fn slice_dot(view: &dyn View, _: Class, op: &Op, children: &Children) -> Option<Term> {
+    let Op::Slice(s) = op else { return None };
+    if view.is_shared(children[0]) {
+        return None; // the rest is computed in any case
+    }
+    nodes(view, children[0]).find_map(|(op, x)| {
+        let Op::Dot(d) = op else { return None };
+        let batches = d.batch.0.len();
+        let shapes = [view.ty(x[0]).shape, view.ty(x[1]).shape];
+        let (left, right) = (d.lhs_free(shapes[0].rank()), d.rhs_free(shapes[1].rank()));
+        let side = |k: usize, batch: &[usize], free: &[usize], first: usize| {
+            let shape = shapes[k];
+            let (mut start, mut limit, mut step) =
+                (vec![0; shape.rank()], shape.to_vec(), vec![1; shape.rank()]);
+            let axes = batch.iter().enumerate().chain(free.iter().enumerate().map(|(i, a)| (first + i, a)));
+            for (from, &a) in axes {
+                (start[a], limit[a], step[a]) = (s.start[from], s.limit[from], s.step[from]);
+            }
+            Term::new(op::Slice { start, limit, step }, [Term::Class(x[k])])
+        };
+        let lhs = side(0, &d.batch.0, &left, batches);
+        let rhs = side(1, &d.batch.1, &right, batches + left.len());
+        Some(Term::new(d.clone(), [lhs, rhs]))
+    })
+}
+
 /// Is `a` itself a dot, and `b` repeated along a dimension that stays, as a bias is? (For one sample nothing is.)
 fn is_biased(m: &Match<'_>) -> bool {
     let ty = m.ty("a");
@@ -193,17 +220,8 @@ fn is_biased(m: &Match<'_>) -> bool {
         && (one_sample || nodes(m.view, m.class("b")).any(bias))
 }
 
-fn is_scalar(m: &Match<'_>) -> bool {
-    m.ty("c").rank() == 0
-}
-
-/// A scalar broadcast to the type of the result.
-fn spread(m: &Match<'_>) -> Option<Op> {
-    Some(op::Broadcast { shape: m.root_ty().shape, axes: vec![] }.into())
-}
-
 /// Three matrices that can be multiplied in their order.
-fn chain(e: &mut Example) -> [bespoke_graph::NodeId; 3] {
+fn chain(e: &mut Example) -> [NodeId; 3] {
     let dims = [e.dim(), e.dim(), e.dim(), e.dim()];
     [0, 1, 2].map(|i| e.input([dims[i], dims[i + 1]]))
 }
@@ -216,7 +234,14 @@ pub const RULES: &[Rule] = &[
             ("q", |m| composed(m).map(|[_, q]| q.into())),
         ])
         .why("two linear units are one, whose weight is the product: cheaper for many rows or a wide waist")
-        .example(|e| {
+        .near_miss(|e| {
+// v is contracted with a dimension of x.
+let n = e.dim();
+let (x, w, v) = (e.input([n, n]), e.input([n, n]), e.input([n, n]));
+let h = e.graph.matmul(x, w);
+e.graph.must(Dot { batch: (vec![], vec![]), contract: (vec![0], vec![0]) }, &[h, v])
+})
+.example(|e| {
             let [x, w, v] = chain(e);
             let h = e.graph.matmul(x, w);
             e.graph.matmul(h, v)
@@ -227,7 +252,14 @@ pub const RULES: &[Rule] = &[
             ("i", |m| factored(m).map(|[_, i]| i.into())),
         ])
         .why("a product of weights is applied factor by factor: cheaper for few rows or a narrow waist")
-        .example(|e| {
+        .near_miss(|e| {
+// x is contracted with a dimension of v.
+let n = e.dim();
+let (x, w, v) = (e.input([n, n]), e.input([n, n]), e.input([n, n]));
+let wv = e.graph.matmul(w, v);
+e.graph.must(Dot { batch: (vec![], vec![]), contract: (vec![1], vec![1]) }, &[x, wv])
+})
+.example(|e| {
             let [x, w, v] = chain(e);
             let wv = e.graph.matmul(w, v);
             e.graph.matmul(x, wv)
@@ -237,7 +269,14 @@ pub const RULES: &[Rule] = &[
         .always()
         .with(&[("e", untransposed_left)])
         .why("a dot reads its operands in any order for free")
-        .example(|e| {
+        .near_miss(|e| {
+// The result's first two dimensions would change places.
+let [m, n] = e.dims();
+let (x, w) = (e.input([m, n, 3]), e.input([3, 2]));
+let t = e.graph.transpose(x, &[1, 0, 2]);
+e.graph.must(Dot { batch: (vec![], vec![]), contract: (vec![2], vec![0]) }, &[t, w])
+})
+.example(|e| {
             let [k, m, n] = [e.dim(), e.dim(), e.dim()];
             let (x, w) = (e.input([k, m]), e.input([k, n]));
             let t = e.graph.transpose(x, &[1, 0]);
@@ -248,7 +287,14 @@ pub const RULES: &[Rule] = &[
         .always()
         .with(&[("e", untransposed_right)])
         .why("a dot reads its operands in any order for free")
-        .example(|e| {
+        .near_miss(|e| {
+// The result's last two dimensions would change places.
+let [m, n] = e.dims();
+let (x, w) = (e.input([2, 3]), e.input([3, m, n]));
+let t = e.graph.transpose(w, &[0, 2, 1]);
+e.graph.matmul(x, t)
+})
+.example(|e| {
             let [k, m, n] = [e.dim(), e.dim(), e.dim()];
             let (x, w) = (e.input([m, k]), e.input([n, k]));
             let t = e.graph.transpose(w, &[1, 0]);
@@ -258,7 +304,14 @@ pub const RULES: &[Rule] = &[
         .exact()
         .always()
         .why("(x·w)ᵀ = wᵀ·xᵀ, and a dot reads its operands in any order for free")
-        .example(|e| {
+        .near_miss(|e| {
+let [m, n] = e.dims();
+let (x, w) = (e.input([m, 2, 3]), e.input([3, n]));
+let dot = Dot { batch: (vec![], vec![]), contract: (vec![2], vec![0]) };
+let y = e.graph.must(dot, &[x, w]);
+e.graph.transpose(y, &[1, 0, 2])
+})
+.example(|e| {
             let [k, m, n] = [e.dim(), e.dim(), e.dim()];
             let (x, w) = (e.input([m, k]), e.input([k, n]));
             let xw = e.graph.matmul(x, w);
@@ -267,7 +320,11 @@ pub const RULES: &[Rule] = &[
     function("linear/outer-product", &["dot"], outer_product)
         .always()
         .why("without a sum, a dot is a product, and fuses: for one sample, a weight's gradient into its update")
-        .example(|e| {
+        .near_miss(|e| {
+let [x, w, _] = chain(e);
+e.graph.matmul(x, w)
+})
+.example(|e| {
             let [m, n] = e.dims();
             let (x, y) = (e.input([1, m]), e.input([1, n]));
             e.graph.must(Dot { batch: (vec![], vec![]), contract: (vec![0], vec![0]) }, &[x, y])
@@ -275,7 +332,12 @@ pub const RULES: &[Rule] = &[
     function("linear/broadcast", &["dot"], dot_broadcast)
         .always()
         .why("what is repeated is multiplied once")
-        .example(|e| {
+        .near_miss(|e| {
+let [x, w, _] = chain(e);
+let r = e.graph.must(op::Reverse { axes: vec![1] }, &[x]);
+e.graph.matmul(r, w)
+})
+.example(|e| {
             let [b, m, k, n] = [e.dim(), e.dim(), e.dim(), e.dim()];
             let (x, y) = (e.input([b, k]), e.input([b, k, 2, n]));
             let wide = e.graph.broadcast(x, [b, m, k, 2].into(), &[0, 2]);
@@ -298,40 +360,18 @@ pub const RULES: &[Rule] = &[
             let n = e.graph.negate(w);
             e.graph.matmul(x, n)
         }),
-    rule(
-        "linear/scale-left",
-        "(dot:d (mul ?x (broadcast:b ?c)) ?w)",
-        "(mul (dot:d ?x ?w) (broadcast:s ?c))",
-    )
-    .when(is_scalar)
-    .with(&[("s", spread)])
-    .why("scales move outwards, where they meet others, such as a learning rate")
-    .example(|e| {
-        let ([x, w, _], c) = (chain(e), e.input([]));
-        let shape = e.graph.ty(x).shape;
-        let wide = e.graph.broadcast(c, shape, &[]);
-        let cx = e.graph.times(wide, x);
-        e.graph.matmul(cx, w)
-    }),
-    rule(
-        "linear/scale-right",
-        "(dot:d ?x (mul ?w (broadcast:b ?c)))",
-        "(mul (dot:d ?x ?w) (broadcast:s ?c))",
-    )
-    .when(is_scalar)
-    .with(&[("s", spread)])
-    .why("scales move outwards, where they meet others, such as a learning rate")
-    .example(|e| {
-        let ([x, w, _], c) = (chain(e), e.input([]));
-        let shape = e.graph.ty(w).shape;
-        let wide = e.graph.broadcast(c, shape, &[]);
-        let cw = e.graph.times(w, wide);
-        e.graph.matmul(x, cw)
-    }),
     rule("linear/distribute-bias", "(dot:d (add ?a ?b) ?w)", "(add (dot:d ?a ?w) (dot:d ?b ?w))")
         .when(is_biased)
         .why("a bias between two linear units moves behind both, which can then be composed")
-        .example(|e| {
+        .near_miss(|e| {
+// What is added is no bias, but differs from row to row.
+let [x, w, v] = chain(e);
+let h = e.graph.matmul(x, w);
+let b = e.like(h);
+let sum = e.graph.plus(h, b);
+e.graph.matmul(sum, v)
+})
+.example(|e| {
             let [x, w, v] = chain(e);
             let h = e.graph.matmul(x, w);
             let ty = e.graph.ty(h);
@@ -358,4 +398,25 @@ pub const RULES: &[Rule] = &[
             let (a, b) = (e.graph.matmul(x, w), e.graph.matmul(x, v));
             e.graph.plus(a, b)
         }),
+    function("linear/slice", &["slice"], slice_dot)
+        .local()
+        .why("rows and columns that are not asked for are not computed")
+        .example(|e| sliced(e, |e, x, w| {
+            let dot = Dot { batch: (vec![0], vec![0]), contract: (vec![2], vec![1]) };
+            e.graph.must(dot, &[x, w])
+        }))
+        .near_miss(|e| sliced(e, |e, x, w| {
+            let dot = Dot { batch: (vec![0], vec![0]), contract: (vec![2], vec![1]) };
+            let y = e.graph.must(dot, &[x, w]);
+            e.graph.must(op::Reverse { axes: vec![0] }, &[y])
+        })),
 ];
+
+/// A part of what is made of operands of a batched product.
+fn sliced(e: &mut Example, of: fn(&mut Example, NodeId, NodeId) -> NodeId) -> NodeId {
+    let [b, k] = e.dims();
+    let [m, n] = e.dims();
+    let (x, w) = (e.input([b, m, k]), e.input([b, k, n]));
+    let y = of(e, x, w);
+    e.graph.must(op::Slice { start: vec![1, 0, 1], limit: vec![b, m, n], step: vec![1, 2, 1] }, &[y])
+}

@@ -5,12 +5,23 @@
 //! says honestly how its result may differ ([`Rounding`](crate::Rounding)).
 
 mod algebra;
+mod angles;
+mod cancel;
+mod choices;
+mod convolution;
+mod formulas;
 mod functions;
 mod linear;
+mod merge;
 mod movement;
 mod normal;
+mod normalisation;
+mod parts;
+mod powers;
 mod reduction;
+mod scale;
 mod stable;
+mod terms;
 
 use bespoke_graph::{Op, op::Binary, op::Unary};
 use bespoke_loops::Combine;
@@ -22,15 +33,26 @@ use crate::{
 };
 
 /// All topics.
-pub fn topics() -> [&'static [Rule]; 7] {
+pub fn topics() -> [&'static [Rule]; 18] {
     [
         algebra::RULES,
+        terms::RULES,
+        cancel::RULES,
+        powers::RULES,
         functions::RULES,
+        angles::RULES,
+        choices::RULES,
         stable::RULES,
+        normalisation::RULES,
         movement::RULES,
+        parts::RULES,
         reduction::RULES,
         linear::RULES,
         normal::RULES,
+        scale::RULES,
+        merge::RULES,
+        convolution::RULES,
+        formulas::RULES,
     ]
 }
 
@@ -41,16 +63,20 @@ fn is_float(m: &Match<'_>) -> bool {
 
 /// Is it a value of floats above zero for all finite operands? (Integers wrap, and their quotients are not exact.)
 pub fn is_positive(view: &dyn View, class: Class) -> bool {
-    view.ty(class).dtype.is_float() && positive(view, class, 5)
+    view.ty(class).dtype.is_float() && positive(view, class, 5, &mut LOOKS.clone())
 }
 
-fn positive(view: &dyn View, class: Class, depth: usize) -> bool {
+/// Nodes that a proof that something is positive looks at, at most: classes may be large.
+const LOOKS: usize = 200;
+
+fn positive(view: &dyn View, class: Class, depth: usize, looks: &mut usize) -> bool {
     if let Some(value) = view.splat(class) {
         return value.to_f64() > 0.0;
     }
     depth > 0
         && nodes(view, class).any(|(op, x)| {
-            let all = || x.iter().all(|&x| positive(view, x, depth - 1));
+            *looks = looks.saturating_sub(1);
+            let mut all = || *looks > 0 && x.iter().all(|&x| positive(view, x, depth - 1, looks));
             match op {
                 Op::Unary(Unary::Exp | Unary::Sigmoid | Unary::Softplus | Unary::Cosh) => true,
                 Op::Unary(Unary::Sqrt | Unary::Rsqrt) => all(),

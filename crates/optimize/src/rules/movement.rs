@@ -25,20 +25,6 @@ fn compose_broadcasts(m: &Match<'_>) -> Option<Op> {
     Some(op::Broadcast { shape: outer.shape, axes }.into())
 }
 
-fn compose_slices(m: &Match<'_>) -> Option<Op> {
-    let (outer, inner) = (m.slice("a"), m.slice("b"));
-    let rank = outer.start.len();
-    let start: Vec<usize> = (0..rank).map(|a| inner.start[a] + outer.start[a] * inner.step[a]).collect();
-    let step: Vec<usize> = (0..rank).map(|a| inner.step[a] * outer.step[a]).collect();
-    let shape = m.root_ty().shape;
-    let limit: Vec<usize> = (0..rank)
-        .map(|a| if shape[a] == 0 { start[a] } else { start[a] + (shape[a] - 1) * step[a] + 1 })
-        .collect();
-    // An empty slice may start beyond the end.
-    let extents = m.ty("x").shape;
-    (0..rank).all(|a| limit[a] <= extents[a]).then(|| op::Slice { start, limit, step }.into())
-}
-
 /// A transpose that only moves axes of extent 1 is a reshape.
 fn transpose_as_reshape(view: &dyn View, class: Class, op: &Op, children: &Children) -> Option<Term> {
     let Op::Transpose(t) = op else { return None };
@@ -111,42 +97,6 @@ fn convert_convert(view: &dyn View, _: Class, op: &Op, children: &Children) -> O
     })
 }
 
-/// A slice of one part of a concatenation is a slice of that part.
-fn slice_concatenate(view: &dyn View, _: Class, op: &Op, children: &Children) -> Option<Term> {
-    let Op::Slice(s) = op else { return None };
-    nodes(view, children[0]).find_map(|(op, parts)| {
-        let Op::Concatenate(c) = op else { return None };
-        let mut begin = 0;
-        for &part in &parts {
-            let end = begin + view.ty(part).shape[c.axis];
-            if begin <= s.start[c.axis] && s.limit[c.axis] <= end {
-                let mut inner = s.clone();
-                inner.start[c.axis] -= begin;
-                inner.limit[c.axis] -= begin;
-                return Some(Term::new(inner, [Term::Class(part)]));
-            }
-            begin = end;
-        }
-        None
-    })
-}
-
-/// A slice of what a pad surrounds is a slice of the operand.
-fn slice_pad(view: &dyn View, _: Class, op: &Op, children: &Children) -> Option<Term> {
-    let Op::Slice(s) = op else { return None };
-    nodes(view, children[0]).find_map(|(op, x)| {
-        let Op::Pad(p) = op else { return None };
-        let extents = view.ty(x[0]).shape;
-        let inside = (0..extents.rank())
-            .all(|a| p.inner[a] == 0 && s.start[a] >= p.low[a] && s.limit[a] <= p.low[a] + extents[a]);
-        inside.then(|| {
-            let shift = |v: &[usize]| v.iter().zip(&p.low).map(|(v, l)| v - l).collect();
-            let inner = op::Slice { start: shift(&s.start), limit: shift(&s.limit), step: s.step.clone() };
-            Term::new(inner, [Term::Class(x[0])])
-        })
-    })
-}
-
 /// f(m(x), m(y)) is m(f(x, y)) for a broadcast, transpose or reshape m. Operands that are one number follow.
 fn elementwise(view: &dyn View, _: Class, op: &Op, children: &Children) -> Option<Term> {
     let varying = children.iter().copied().find(|&c| view.splat(c).is_none())?;
@@ -168,16 +118,46 @@ fn elementwise(view: &dyn View, _: Class, op: &Op, children: &Children) -> Optio
     None
 }
 
-/// A concatenation of one operand, or with empty ones.
-fn concatenate_few(view: &dyn View, _: Class, op: &Op, children: &Children) -> Option<Term> {
-    let Op::Concatenate(c) = op else { return None };
-    let full: Vec<Term> =
-        children.iter().filter(|&&x| view.ty(x).shape[c.axis] > 0).map(|&x| Term::Class(x)).collect();
-    match full.len() {
-        1 => full.into_iter().next(),
-        n if n > 0 && n < children.len() => Some(Term::Node(op.clone(), full)),
-        _ => None,
+fn compose_reverses(m: &Match<'_>) -> Option<Op> {
+    let (Op::Reverse(a), Op::Reverse(b)) = (m.op("a"), m.op("b")) else { return None };
+    let once = (0..m.root_ty().rank()).filter(|i| a.axes.contains(i) != b.axes.contains(i));
+    Some(op::Reverse { axes: once.collect() }.into())
+}
+
+/// What is computed from operands that are all repeated along an axis is repeated along it afterwards.
+fn broadcast_last(view: &dyn View, class: Class, op: &Op, children: &Children) -> Option<Term> {
+    let shape = view.ty(class).shape;
+    let mut given: Vec<Option<(Class, &[usize])>> = vec![];
+    for &c in children {
+        let repeated = nodes(view, c).find_map(|(op, x)| match op {
+            Op::Broadcast(b) => Some((x[0], &b.axes[..])),
+            _ => None,
+        });
+        if repeated.is_none() && view.splat(c).is_none() {
+            return None;
+        }
+        given.push(repeated.filter(|_| view.splat(c).is_none()));
     }
+    let used = |a: &usize| given.iter().flatten().any(|(_, axes)| axes.contains(a));
+    let axes: Vec<usize> = (0..shape.rank()).filter(used).collect();
+    let dims: Vec<usize> = axes.iter().map(|&a| shape[a]).collect();
+    // One kind of movement is taken out by the rule for it.
+    let alike = given.iter().flatten().all(|(_, own)| *own == axes);
+    if alike || dims.iter().product::<usize>() >= shape.elements() {
+        return None;
+    }
+    let narrow = Shape::new(&dims).ok()?;
+    let operand = |(given, &c): (Option<(Class, &[usize])>, &Class)| match given {
+        Some((x, own)) => {
+            let to = own.iter().map(|a| axes.iter().position(|b| a == b).expect("it is used")).collect();
+            Term::Class(x).broadcast(narrow, to)
+        }
+        None => {
+            Term::fill(Type::new(view.ty(c).dtype, narrow), view.splat(c).expect("no broadcast but a number"))
+        }
+    };
+    let operands = given.into_iter().zip(children).map(operand).collect();
+    Some(Term::Node(op.clone(), operands).broadcast(shape, axes.clone()))
 }
 
 /// Movement.
@@ -187,6 +167,12 @@ pub const RULES: &[Rule] = &[
         .always()
         .with(&[("c", compose_transposes)])
         .why("permutations compose; they vanish if they cancel")
+        .near_miss(|e| {
+            let x = e.matrix();
+            let t = e.graph.transpose(x, &[1, 0]);
+            let n = e.graph.negate(t);
+            e.graph.transpose(n, &[1, 0])
+        })
         .example(|e| {
             let dims = [e.dim(), e.dim(), e.dim()];
             let x = e.input(dims);
@@ -208,26 +194,26 @@ pub const RULES: &[Rule] = &[
         .always()
         .with(&[("c", compose_broadcasts)])
         .why("axes compose")
+        .near_miss(|e| {
+            let [m, n] = e.dims();
+            let x = e.input([n]);
+            let r = e.graph.must(op::Reverse { axes: vec![0] }, &[x]);
+            e.graph.broadcast(r, [m, n].into(), &[1])
+        })
         .example(|e| {
             let [m, n] = e.dims();
             let x = e.input([n]);
             let wide = e.graph.broadcast(x, [m, n].into(), &[1]);
             e.graph.broadcast(wide, [m, 3, n].into(), &[0, 2])
         }),
-    rule("movement/slice-slice", "(slice:a (slice:b ?x))", "(slice:c ?x)")
-        .exact()
-        .always()
-        .with(&[("c", compose_slices)])
-        .why("boxes compose")
-        .example(|e| {
-            let x = e.input([9]);
-            let inner = e.graph.must(op::Slice { start: vec![1], limit: vec![8], step: vec![2] }, &[x]);
-            e.graph.must(op::Slice { start: vec![1], limit: vec![4], step: vec![2] }, &[inner])
-        }),
     function("movement/transpose-as-reshape", &["transpose"], transpose_as_reshape)
         .exact()
         .always()
         .why("axes of extent 1 move nothing")
+        .near_miss(|e| {
+            let x = e.matrix();
+            e.graph.transpose(x, &[1, 0])
+        })
         .example(|e| {
             let [m, n] = e.dims();
             let x = e.input([m, 1, n]);
@@ -237,6 +223,11 @@ pub const RULES: &[Rule] = &[
         .exact()
         .always()
         .why("nothing is repeated")
+        .near_miss(|e| {
+            let [m, n] = e.dims();
+            let x = e.input([n]);
+            e.graph.broadcast(x, [m, n].into(), &[1])
+        })
         .example(|e| {
             let n = e.dim();
             let x = e.input([n]);
@@ -246,6 +237,13 @@ pub const RULES: &[Rule] = &[
         .exact()
         .always()
         .why("axes of extent 1 are dropped before a broadcast")
+        .near_miss(|e| {
+            // Its elements are in other rows.
+            let (m, n) = (e.dim(), 2 * e.dim());
+            let x = e.input([2, n]);
+            let y = e.graph.reshape(x, [n, 2].into());
+            e.graph.broadcast(y, [n, m, 2].into(), &[0, 2])
+        })
         .example(|e| {
             let [m, n] = e.dims();
             let x = e.input([m]);
@@ -256,6 +254,11 @@ pub const RULES: &[Rule] = &[
         .exact()
         .always()
         .why("the smaller value is transposed, if at all")
+        .near_miss(|e| {
+            let x = e.matrix();
+            let n = e.graph.negate(x);
+            e.graph.transpose(n, &[1, 0])
+        })
         .example(|e| {
             let [m, n] = e.dims();
             let x = e.input([m, n]);
@@ -266,46 +269,28 @@ pub const RULES: &[Rule] = &[
         .exact()
         .always()
         .why("the type between holds all values")
+        .near_miss(|e| {
+            // Digits are lost between.
+            let x = e.matrix();
+            let narrow = e.graph.convert(x, DType::F32);
+            e.graph.convert(narrow, DType::F64)
+        })
         .example(|e| {
             let dims = e.dims();
             let x = e.typed(Type::new(DType::F32, dims));
             let wide = e.graph.convert(x, DType::F64);
             e.graph.convert(wide, DType::F32)
         }),
-    function("movement/slice-concatenate", &["slice"], slice_concatenate)
-        .exact()
-        .always()
-        .why("only one part is asked for")
-        .example(|e| {
-            let [m, n] = e.dims();
-            let (x, y) = (e.input([m, n]), e.input([m, n]));
-            let both = e.graph.must(op::Concatenate { axis: 1 }, &[x, y]);
-            let part = op::Slice { start: vec![0, n], limit: vec![m, 2 * n - 1], step: vec![1, 1] };
-            e.graph.must(part, &[both])
-        }),
-    function("movement/slice-pad", &["slice"], slice_pad)
-        .exact()
-        .always()
-        .why("the padding is not asked for")
-        .example(|e| {
-            let n = e.dim();
-            let (x, zero) = (e.input([n]), e.input([]));
-            let wide = e.graph.must(op::Pad { low: vec![2], high: vec![1], inner: vec![0] }, &[x, zero]);
-            e.graph.must(op::Slice { start: vec![3], limit: vec![n + 2], step: vec![1] }, &[wide])
-        }),
-    function("movement/concatenate-few", &["concatenate"], concatenate_few)
-        .exact()
-        .always()
-        .why("empty operands add nothing")
-        .example(|e| {
-            let n = e.dim();
-            let (x, empty, y) = (e.input([n]), e.input([0]), e.input([n]));
-            e.graph.must(op::Concatenate { axis: 0 }, &[x, empty, y])
-        }),
     function("movement/elementwise", &["unary", "binary", "select", "convert"], elementwise)
         .exact()
         .always()
         .why("a broadcast comes after what it repeats, other movement after what it would separate")
+        .near_miss(|e| {
+            let n = e.dim();
+            let (x, y) = (e.input([n]), e.input([n]));
+            let [a, b] = [(x, 0), (y, 1)].map(|(v, axis)| e.graph.broadcast(v, [n, n].into(), &[axis]));
+            e.graph.plus(a, b)
+        })
         .example(|e| {
             let [m, n] = e.dims();
             let x = e.input([n]);
@@ -314,5 +299,37 @@ pub const RULES: &[Rule] = &[
             let sum = e.graph.plus(wide, two);
             e.graph.unary(Unary::Tanh, sum);
             sum
+        }),
+    rule("movement/reverse-reverse", "(reverse:a (reverse:b ?x))", "(reverse:c ?x)")
+        .exact()
+        .always()
+        .with(&[("c", compose_reverses)])
+        .why("an axis that is turned round twice is as it was")
+        .example(|e| {
+            let x = e.matrix();
+            let axes = if e.below(2) == 0 { vec![0, 1] } else { vec![0] };
+            let y = e.graph.must(op::Reverse { axes }, &[x]);
+            e.graph.must(op::Reverse { axes: vec![0] }, &[y])
+        })
+        .near_miss(|e| {
+            let x = e.matrix();
+            let y = e.graph.transpose(x, &[1, 0]);
+            e.graph.must(op::Reverse { axes: vec![0] }, &[y])
+        }),
+    function("movement/broadcast-last", &["unary", "binary", "select", "convert"], broadcast_last)
+        .exact()
+        .always()
+        .why("an axis along which nothing changes is added last")
+        .example(|e| {
+            let (a, b, c) = (e.dim(), e.dim(), e.dim());
+            let (x, y) = (e.input([a]), e.input([c]));
+            let [x, y] = [(x, 0), (y, 2)].map(|(v, axis)| e.graph.broadcast(v, [a, b, c].into(), &[axis]));
+            e.graph.times(x, y)
+        })
+        .near_miss(|e| {
+            let (a, b) = (e.dim(), e.dim());
+            let (x, y) = (e.input([a]), e.input([b]));
+            let [x, y] = [(x, 0), (y, 1)].map(|(v, axis)| e.graph.broadcast(v, [a, b].into(), &[axis]));
+            e.graph.times(x, y)
         }),
 ];

@@ -10,6 +10,11 @@ use crate::{
 /// Normal forms.
 pub const RULES: &[Rule] = &[whole("normal/product", einsum::propose)
     .why("factors over named indices, contracted in the cheapest order, whatever the spelling")
+    .near_miss(|e| {
+        // One factor only.
+        let x = e.matrix();
+        e.graph.sum(x, &[0])
+    })
     .example(|e| {
         // Σ (hⱼ wᵢⱼ)²
         let [m, n] = e.dims();

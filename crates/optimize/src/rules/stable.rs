@@ -25,11 +25,6 @@ fn softmax(e: &mut Example) -> [NodeId; 4] {
     [z, exp, sum, spread]
 }
 
-fn like(e: &mut Example, x: NodeId) -> NodeId {
-    let shape = e.graph.ty(x).shape;
-    e.input(shape)
-}
-
 fn positive_e(m: &Match<'_>) -> bool {
     is_positive(m.view, m.class("e"))
 }
@@ -39,6 +34,17 @@ fn quotient_exists(m: &Match<'_>) -> bool {
     let spread = m.view.find(m.op("b"), &[m.class("s")]);
     let quotient = spread.and_then(|s| m.view.find(&Binary::Div.into(), &[m.class("e"), s]));
     quotient.is_some() && is_positive(m.view, m.class("e"))
+}
+
+/// Is the larger of both computed anyway?
+fn maximum_exists(m: &Match<'_>) -> bool {
+    let (x, y) = (m.class("x"), m.class("y"));
+    x != y && m.view.find(&Binary::Max.into(), &[x, y]).is_some_and(|max| max != x && max != y)
+}
+
+/// Is eᶻ computed anyway, and the sum s above zero?
+fn exponential_exists(m: &Match<'_>) -> bool {
+    is_positive(m.view, m.class("s")) && m.view.find(&Unary::Exp.into(), &[m.class("z")]).is_some()
 }
 
 /// Σₖ [k = label], which is 1 if the label is in range.
@@ -94,6 +100,15 @@ pub const RULES: &[Rule] = &[
         .always()
         .when(|m| is_positive(m.view, m.class("s")))
         .why("log(eᶻ/s) = z − log s: no underflow, and a logarithm a row instead of one an element")
+        .near_miss(|e| {
+            // A sum that may be zero or below.
+            let [_, exp, sum, _] = softmax(e);
+            let s = e.like(sum);
+            let shape = e.graph.ty(exp).shape;
+            let wide = e.graph.unreduce(s, shape, &[1]);
+            let p = e.graph.over(exp, wide);
+            e.graph.unary(Unary::Log, p)
+        })
         .example(|e| {
             let [_, exp, _, spread] = softmax(e);
             let p = e.graph.over(exp, spread);
@@ -103,25 +118,47 @@ pub const RULES: &[Rule] = &[
         .always()
         .when(|m| is_positive(m.view, m.class("s")))
         .why("log(eᶻ/s) = z − log s: no underflow")
+        .near_miss(|e| {
+            let [_, exp, ..] = softmax(e);
+            let s = e.like(exp);
+            let p = e.graph.over(exp, s);
+            e.graph.unary(Unary::Log, p)
+        })
         .example(|e| {
             let [z, exp, ..] = softmax(e);
             let s = e.graph.unary(Unary::Softplus, z);
             let p = e.graph.over(exp, s);
             e.graph.unary(Unary::Log, p)
         }),
-    rule("stable/cancel", "(mul (div ?a ?e) ?e)", "?a").always().when(positive_e).why("e > 0").example(|e| {
-        let [_, exp, ..] = softmax(e);
-        let a = like(e, exp);
-        let q = e.graph.over(a, exp);
-        e.graph.times(exp, q)
-    }),
+    rule("stable/cancel", "(mul (div ?a ?e) ?e)", "?a")
+        .always()
+        .when(positive_e)
+        .why("e > 0")
+        .near_miss(|e| {
+            let x = e.matrix();
+            let a = e.like(x);
+            let q = e.graph.over(a, x);
+            e.graph.times(x, q)
+        })
+        .example(|e| {
+            let [_, exp, ..] = softmax(e);
+            let a = e.like(exp);
+            let q = e.graph.over(a, exp);
+            e.graph.times(exp, q)
+        }),
     rule("stable/cancel-product", "(div (mul ?a ?e) ?e)", "?a")
         .always()
         .when(positive_e)
         .why("e > 0")
+        .near_miss(|e| {
+            let x = e.matrix();
+            let a = e.like(x);
+            let p = e.graph.times(a, x);
+            e.graph.over(p, x)
+        })
         .example(|e| {
             let [_, exp, ..] = softmax(e);
-            let a = like(e, exp);
+            let a = e.like(exp);
             let p = e.graph.times(a, exp);
             e.graph.over(p, exp)
         }),
@@ -129,9 +166,17 @@ pub const RULES: &[Rule] = &[
         .always()
         .when(|m| is_positive(m.view, m.class("s")) && positive_e(m))
         .why("the gradient of log(e/s) by e is 1/e")
+        .near_miss(|e| {
+            let x = e.matrix();
+            let a = e.like(x);
+            let s = e.like(x);
+            let p = e.graph.over(x, s);
+            let q = e.graph.over(a, p);
+            e.graph.over(q, s)
+        })
         .example(|e| {
             let [_, exp, _, spread] = softmax(e);
-            let (a, p) = (like(e, exp), e.graph.over(exp, spread));
+            let (a, p) = (e.like(exp), e.graph.over(exp, spread));
             let q = e.graph.over(a, p);
             e.graph.over(q, spread)
         }),
@@ -139,9 +184,17 @@ pub const RULES: &[Rule] = &[
         .always()
         .when(positive_e)
         .why("e > 0")
+        .near_miss(|e| {
+            let x = e.matrix();
+            let a = e.like(x);
+            let s = e.like(x);
+            let p = e.graph.over(x, s);
+            let q = e.graph.over(a, x);
+            e.graph.times(p, q)
+        })
         .example(|e| {
             let [_, exp, _, spread] = softmax(e);
-            let (a, p) = (like(e, exp), e.graph.over(exp, spread));
+            let (a, p) = (e.like(exp), e.graph.over(exp, spread));
             let q = e.graph.over(a, exp);
             e.graph.times(p, q)
         }),
@@ -149,10 +202,17 @@ pub const RULES: &[Rule] = &[
         .always()
         .when(positive_e)
         .why("the gradient of log σ(x) is 1 − σ(x)")
+        .near_miss(|e| {
+            let x = e.matrix();
+            let a = e.like(x);
+            let b = e.like(x);
+            let (q, p) = (e.graph.over(a, x), e.graph.times(x, b));
+            e.graph.times(q, p)
+        })
         .example(|e| {
             let x = e.matrix();
             let s = e.graph.unary(Unary::Sigmoid, x);
-            let (a, b) = (like(e, x), like(e, x));
+            let (a, b) = (e.like(x), e.like(x));
             let (q, p) = (e.graph.over(a, s), e.graph.times(s, b));
             e.graph.times(q, p)
         }),
@@ -160,9 +220,17 @@ pub const RULES: &[Rule] = &[
         .always()
         .when(positive_e)
         .why("e > 0: the gradient of log(1/(1 + e⁻ˣ)) through the quotient")
+        .near_miss(|e| {
+            let x = e.matrix();
+            let a = e.like(x);
+            let b = e.like(x);
+            let q = e.graph.over(a, x);
+            let r = e.graph.over(q, b);
+            e.graph.times(x, r)
+        })
         .example(|e| {
             let [_, exp, ..] = softmax(e);
-            let (a, b) = (like(e, exp), like(e, exp));
+            let (a, b) = (e.like(exp), e.like(exp));
             let q = e.graph.over(a, exp);
             let r = e.graph.over(q, b);
             e.graph.times(exp, r)
@@ -171,9 +239,17 @@ pub const RULES: &[Rule] = &[
         .always()
         .when(positive_e)
         .why("distribution that saves a quotient")
+        .near_miss(|e| {
+            let x = e.matrix();
+            let a = e.like(x);
+            let v = e.like(x);
+            let q = e.graph.over(a, x);
+            let sum = e.graph.plus(v, q);
+            e.graph.times(sum, x)
+        })
         .example(|e| {
             let [_, exp, ..] = softmax(e);
-            let (a, v) = (like(e, exp), like(e, exp));
+            let (a, v) = (e.like(exp), e.like(exp));
             let q = e.graph.over(a, exp);
             let sum = e.graph.plus(v, q);
             e.graph.times(sum, exp)
@@ -182,9 +258,17 @@ pub const RULES: &[Rule] = &[
         .always()
         .when(positive_e)
         .why("distribution that saves a quotient: towards p − y")
+        .near_miss(|e| {
+            let x = e.matrix();
+            let a = e.like(x);
+            let v = e.like(x);
+            let q = e.graph.over(a, x);
+            let difference = e.graph.minus(v, q);
+            e.graph.times(difference, x)
+        })
         .example(|e| {
             let [_, exp, ..] = softmax(e);
-            let (a, v) = (like(e, exp), like(e, exp));
+            let (a, v) = (e.like(exp), e.like(exp));
             let q = e.graph.over(a, exp);
             let difference = e.graph.minus(v, q);
             e.graph.times(difference, exp)
@@ -197,11 +281,20 @@ pub const RULES: &[Rule] = &[
     .always()
     .when(|m| positive_e(m) && is_positive(m.view, m.class("f")))
     .why("the gradient of t·log σ + (1 − t)·log(1 − σ) divides by σ and 1 − σ, then multiplies by both")
+    .near_miss(|e| {
+        let x = e.matrix();
+        let s = e.graph.unary(Unary::Sigmoid, x);
+        let f = e.like(x);
+        let (a, b) = (e.like(x), e.like(x));
+        let (p, q) = (e.graph.over(a, s), e.graph.over(b, f));
+        let (both, product) = (e.graph.plus(p, q), e.graph.times(s, f));
+        e.graph.times(both, product)
+    })
     .example(|e| {
         let x = e.matrix();
         let (s, one) = (e.graph.unary(Unary::Sigmoid, x), e.fill(x, 1.0));
         let rest = e.graph.minus(one, s);
-        let (a, b) = (like(e, x), like(e, x));
+        let (a, b) = (e.like(x), e.like(x));
         let (p, q) = (e.graph.over(a, s), e.graph.over(b, rest));
         let (both, product) = (e.graph.plus(p, q), e.graph.times(s, rest));
         e.graph.times(both, product)
@@ -214,11 +307,20 @@ pub const RULES: &[Rule] = &[
     .always()
     .when(|m| positive_e(m) && is_positive(m.view, m.class("f")))
     .why("the gradient of t·log σ + (1 − t)·log(1 − σ) divides by σ and 1 − σ, then multiplies by both")
+    .near_miss(|e| {
+        let x = e.matrix();
+        let s = e.graph.unary(Unary::Sigmoid, x);
+        let f = e.like(x);
+        let (a, b) = (e.like(x), e.like(x));
+        let (p, q) = (e.graph.over(a, s), e.graph.over(b, f));
+        let (both, product) = (e.graph.minus(p, q), e.graph.times(s, f));
+        e.graph.times(both, product)
+    })
     .example(|e| {
         let x = e.matrix();
         let (s, one) = (e.graph.unary(Unary::Sigmoid, x), e.fill(x, 1.0));
         let rest = e.graph.minus(one, s);
-        let (a, b) = (like(e, x), like(e, x));
+        let (a, b) = (e.like(x), e.like(x));
         let (p, q) = (e.graph.over(a, s), e.graph.over(b, rest));
         let (both, product) = (e.graph.minus(p, q), e.graph.times(s, rest));
         e.graph.times(both, product)
@@ -231,10 +333,18 @@ pub const RULES: &[Rule] = &[
     .always()
     .when(quotient_exists)
     .why("e/s, the softmax, is computed anyway")
+    .near_miss(|e| {
+        // The softmax is not computed.
+        let [_, exp, sum, _] = softmax(e);
+        let a = e.like(sum);
+        let (q, shape) = (e.graph.over(a, sum), e.graph.ty(exp).shape);
+        let wide = e.graph.unreduce(q, shape, &[1]);
+        e.graph.times(wide, exp)
+    })
     .example(|e| {
         let [_, exp, sum, spread] = softmax(e);
         e.graph.over(exp, spread);
-        let a = like(e, sum);
+        let a = e.like(sum);
         let (q, shape) = (e.graph.over(a, sum), e.graph.ty(exp).shape);
         let wide = e.graph.unreduce(q, shape, &[1]);
         e.graph.times(wide, exp)
@@ -244,15 +354,76 @@ pub const RULES: &[Rule] = &[
         .always()
         .when(|m| positive_e(m) && m.broadcast("b").new_axes() == m.reduction("r").axes)
         .why("probabilities add up to 1, unless one is NaN")
+        .near_miss(|e| {
+            // Normalised over the other axis.
+            let n = e.dim();
+            let z = e.input([n, n]);
+            let exp = e.graph.unary(Unary::Exp, z);
+            let sum = e.graph.sum(exp, &[1]);
+            let wide = e.graph.unreduce(sum, [n, n].into(), &[0]);
+            let p = e.graph.over(exp, wide);
+            e.graph.sum(p, &[1])
+        })
         .example(|e| {
             let [_, exp, _, spread] = softmax(e);
             let p = e.graph.over(exp, spread);
             e.graph.sum(p, &[1])
         }),
+    rule("stable/relu-mask", "(gt ?x ?y)", "(gt (max ?x ?y) ?y)")
+        .exact()
+        .always()
+        .when(maximum_exists)
+        .why("ReLU's derivative from its output, which is kept in any case: its operand need not be")
+        .near_miss(|e| {
+            let x = e.matrix();
+            let zero = e.fill(x, 0.0);
+            e.graph.binary(Binary::Gt, x, zero)
+        })
+        .example(|e| {
+            let x = e.matrix();
+            let zero = e.fill(x, 0.0);
+            e.graph.binary(Binary::Max, x, zero);
+            e.graph.binary(Binary::Gt, x, zero)
+        }),
+    rule(
+        "stable/exp-log-softmax",
+        "(exp (sub ?z (broadcast:b (log ?s))))",
+        "(div (exp ?z) (broadcast:b ?s))",
+    )
+    .always()
+    .when(exponential_exists)
+    .why("e^(z − log s) is eᶻ/s, and eᶻ is computed anyway")
+    .near_miss(|e| {
+        // The exponential of z is not there.
+        let z = e.matrix();
+        let shape = e.graph.ty(z).shape;
+        let y = e.like(z);
+        let exp = e.graph.unary(Unary::Exp, y);
+        let sum = e.graph.sum(exp, &[1]);
+        let log = e.graph.unary(Unary::Log, sum);
+        let wide = e.graph.unreduce(log, shape, &[1]);
+        let difference = e.graph.minus(z, wide);
+        e.graph.unary(Unary::Exp, difference)
+    })
+    .example(|e| {
+        let [z, _, sum, _] = softmax(e);
+        let log = e.graph.unary(Unary::Log, sum);
+        let shape = e.graph.ty(z).shape;
+        let wide = e.graph.unreduce(log, shape, &[1]);
+        let difference = e.graph.minus(z, wide);
+        e.graph.unary(Unary::Exp, difference)
+    }),
     function("stable/one-hot-sum", &["reduce_sum"], one_hot_sum)
         .exact()
         .always()
         .why("a one-hot row adds up to 1 if its label is in range, else to 0")
+        .near_miss(|e| {
+            // Over rows: how often each label is there.
+            let [rows, classes] = e.dims();
+            let label = e.typed(Type::new(DType::I32, [rows]));
+            let y = one_hot(&mut e.graph, label, classes);
+            e.graph.sum(y, &[0])
+        })
         .example(|e| {
             let [rows, classes] = e.dims();
             let label = e.typed(Type::new(DType::I32, [rows]));

@@ -1,11 +1,11 @@
 //! What is chosen from an e-graph.
 
-use bespoke_graph::{Graph, NodeId, Op, op::Binary};
+use bespoke_graph::{Graph, NodeId, Op, op::Binary, op::Dot};
 use bespoke_tensor::{DType, Type};
 
 use super::{Random, random::random_graph};
 use crate::{
-    Config, Machine, cost,
+    Config, Extraction, Machine, cost,
     extract::{Choices, extract},
     optimize,
     regions::Region,
@@ -25,8 +25,11 @@ fn exact_search_changes_two_users_at_once() {
         let factor = g.broadcast(c, [64, width].into(), &[]);
         let scaled = g.times(x, factor);
         for i in 0..2 {
-            let w = g.state(&format!("{name}{i}"), Type::new(DType::F32, [width, results])).unwrap();
-            let y = g.matmul(scaled, w);
+            // Over different axes, so that the two are not one product.
+            let (axis, extent) = [(1, width), (0, 64)][i];
+            let w = g.state(&format!("{name}{i}"), Type::new(DType::F32, [extent, results])).unwrap();
+            let dot = Dot { batch: (vec![], vec![]), contract: (vec![axis], vec![0]) };
+            let y = g.must(dot, &[scaled, w]);
             g.set_output(&format!("{name}{i}"), y).unwrap();
         }
     }
@@ -57,8 +60,8 @@ fn no_candidate_beats_an_exhaustive_search() {
         let graph = tier0::compact(&random_graph(&mut random, 5 + (seed as usize) % 15));
         let region = Region::whole(graph);
         let saturated = saturate(&region, &config).unwrap();
-        let choices = Choices::new(&region, &saturated, &config.machine);
-        let (best, candidates) = extract(&region, &choices);
+        let choices = Choices::new(&region, &saturated, &config);
+        let (best, candidates) = extract(&region, &choices, Extraction::Cheapest);
         let given = choices.cost(&choices.input).unwrap();
         // Some nodes may have turned out equal.
         assert!(given <= cost::graph(&Machine::fixed(), &region.graph) + 1e-6, "{}", region.graph);

@@ -3,7 +3,9 @@
 mod decisions;
 mod extraction;
 mod loops;
+mod normalisation;
 mod penalty;
+mod products;
 mod random;
 mod regions;
 mod rules;

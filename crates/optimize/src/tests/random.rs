@@ -1,6 +1,9 @@
 //! Random small graphs: optimised or not, they mean the same.
 
-use bespoke_graph::{Graph, NodeId, op, op::Binary, op::Dot, op::Unary};
+use bespoke_graph::{
+    Graph, NodeId, Windows, op,
+    op::{Binary, Convolution, Dot, Unary},
+};
 use bespoke_loops::Combine;
 use bespoke_tensor::{DType, Shape, Type};
 
@@ -37,7 +40,7 @@ fn step(g: &mut Graph, random: &mut Random) {
     let axes: Vec<usize> = (0..rank).filter(|_| random.below(2) == 0).collect();
     let same: Vec<NodeId> = g.ids().filter(|&i| g.ty(i) == ty).collect();
     let y = same[random.below(same.len())];
-    match random.below(17) {
+    match random.below(20) {
         0 | 1 => {
             let functions = [Unary::Neg, Unary::Tanh, Unary::Sigmoid, Unary::Abs, Unary::Sin, Unary::Erf];
             g.unary(functions[random.below(functions.len())], x);
@@ -140,8 +143,37 @@ fn step(g: &mut Graph, random: &mut Random) {
         16 if rank > 0 => {
             g.must(op::Concatenate { axis: random.below(rank) }, &[x, y]);
         }
+        17 | 18 if rank == 3 && ty.elements() > 0 => convolve(g, random, x, &floats),
+        19 if rank > 0 && ty.elements() > 0 => {
+            let extent = 1 + random.below(ty.shape[rank - 1].min(2));
+            let windows = Windows::new(&[extent], &[1 + random.below(2)]);
+            let combine = [Combine::Sum, Combine::Max][random.below(2)];
+            g.must(op::WindowReduce { combine, windows }, &[x]);
+        }
         _ => {}
     }
+}
+
+/// A convolution of `[N, C, L]` by a kernel that is repeated from a matrix, if there is one that fits.
+fn convolve(g: &mut Graph, random: &mut Random, x: NodeId, floats: &[NodeId]) {
+    let features = g.ty(x).shape[1];
+    let fits = |&&w: &&NodeId| g.ty(w).rank() == 2 && [1, features].contains(&g.ty(w).shape[1]);
+    let Some(&w) = floats.iter().rev().find(fits) else { return };
+    let [o, c] = [0, 1].map(|a| g.ty(w).shape[a]);
+    let groups = features / c;
+    if !o.is_multiple_of(groups) || o == 0 {
+        return;
+    }
+    let kernel = g.broadcast(w, [o, c, 1 + random.below(2)].into(), &[0, 1]);
+    let padding = (random.below(2) as i64, random.below(3) as i64 - 1);
+    let convolution = Convolution {
+        stride: vec![1 + random.below(2)],
+        padding: vec![padding],
+        input_dilation: vec![1 + random.below(2)],
+        kernel_dilation: vec![1 + random.below(2)],
+        groups,
+    };
+    g.must(convolution, &[x, kernel]);
 }
 
 #[test]

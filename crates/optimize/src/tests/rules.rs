@@ -12,7 +12,7 @@ use crate::{
     view::Term,
 };
 
-const INSTANCES: u64 = 200;
+const INSTANCES: u64 = 1000;
 
 fn first_match(compiled: &Compiled, graph: &Graph, root: NodeId) -> Option<Term> {
     if let Form::Whole { propose } = compiled.rule.form {
@@ -33,7 +33,7 @@ fn rules_are_sound() {
     for compiled in rule::all() {
         let rule = compiled.rule;
         for seed in 1..=INSTANCES {
-            let before = rule::example_graph(rule, seed);
+            let before = rule::graph_of(rule.example, seed);
             let root = before.output("root").expect("an example has a root");
             let term = first_match(compiled, &before, root);
             let term =
@@ -58,6 +58,28 @@ fn rules_are_sound() {
 }
 
 #[test]
+fn rules_leave_alone_what_only_looks_alike() {
+    let mut missing = vec![];
+    for compiled in rule::all() {
+        let rule = compiled.rule;
+        let can_refuse = rule.condition.is_some()
+            || !rule.attributes.is_empty()
+            || !matches!(rule.form, Form::Pattern { .. });
+        let Some(near_miss) = rule.near_miss else {
+            missing.extend(can_refuse.then_some(rule.name));
+            continue;
+        };
+        for seed in 1..=20 {
+            let graph = rule::graph_of(near_miss, seed);
+            let root = graph.output("root").expect("it was just set");
+            let found = first_match(compiled, &graph, root);
+            assert_eq!(found, None, "`{}` fires on its near miss {graph}", rule.name);
+        }
+    }
+    assert!(missing.is_empty(), "these rules can refuse, but have no near miss: {missing:?}");
+}
+
+#[test]
 fn rules_are_documented() {
     let mut names = BTreeSet::new();
     for compiled in rule::all() {
@@ -73,7 +95,7 @@ fn rules_are_documented() {
 #[test]
 fn rules_that_are_always_better_are_not_dearer() {
     for compiled in rule::all().iter().filter(|c| c.rule.always) {
-        let before = rule::example_graph(compiled.rule, 1);
+        let before = rule::graph_of(compiled.rule.example, 1);
         let term = first_match(compiled, &before, before.output("root").expect("a root")).expect("it fires");
         let mut after = before.clone();
         let new = tier0::add_term(&mut after, &term).expect("it is well typed");
