@@ -140,7 +140,7 @@ fn search(egraph: &EGraph, dirty: &[Id], by_kind: &[Vec<usize>], config: &Config
     let mut postponed = vec![];
     let mut counts = vec![0; rule::all().len()];
     let mut rules: Vec<usize> = vec![];
-    let seen = Seen(egraph);
+    let seen = Seen::new(egraph);
     for &id in dirty {
         rules.clear();
         let mut last = None;

@@ -17,8 +17,8 @@ fn what_comes_after_the_cap_of_a_rule_comes_in_a_later_round() {
         let config = Config { matches_per_rule, iterations: 100, ..Config::default() };
         let saturated = saturate(&region, &config).unwrap();
         assert_eq!(saturated.saturation.stop, Stop::Saturated);
-        let choices = Choices::new(&region, &saturated, &config.machine);
-        let (best, candidates) = extract(&region, &choices);
+        let choices = Choices::new(&region, &saturated, &config);
+        let (best, candidates) = extract(&region, &choices, config.extraction);
         (best.expect("dots are composed").0, candidates, saturated.saturation)
     });
     assert!(few.2.iterations > 5 * all.2.iterations, "{few:?}");
@@ -47,8 +47,8 @@ fn stopping_early_is_safe() {
         let config = Config { iterations, growth, matches_per_rule, ..Config::default() };
         let saturated = saturate(&region, &config).unwrap();
         assert_ne!(saturated.saturation.stop, Stop::Saturated, "{config:?}");
-        let choices = Choices::new(&region, &saturated, &config.machine);
-        let (_, candidates) = extract(&region, &choices);
+        let choices = Choices::new(&region, &saturated, &config);
+        let (_, candidates) = extract(&region, &choices, config.extraction);
         let input = candidates.iter().find(|c| c.name == "input").expect("the input is one");
         assert!(candidates[0].cost <= input.cost, "{candidates:?}");
     }
