@@ -214,12 +214,47 @@ pub fn add_term(egraph: &mut EGraph, term: &Term) -> Result<Id, String> {
     }
 }
 
-/// The e-graph as rules see it; it must be rebuilt.
-pub struct Seen<'a>(pub &'a EGraph);
+/// The class of a term, if it is there.
+pub fn find_term(egraph: &EGraph, term: &Term) -> Option<Id> {
+    match term {
+        Term::Class(class) => Some(egraph.find(Id::from(*class as usize))),
+        Term::Node(op, operands) => {
+            let children: SmallVec<[Id; 3]> =
+                operands.iter().map(|t| find_term(egraph, t)).collect::<Option<_>>()?;
+            match children.first() {
+                Some(&x) if view::is_identity(op, &egraph[x].data.ty) => Some(x),
+                _ => find(egraph, op, children),
+            }
+        }
+    }
+}
 
-impl Seen<'_> {
-    fn class(&self, class: Class) -> &egg::EClass<ENode, Data> {
-        &self.0[Id::from(class as usize)]
+fn find(egraph: &EGraph, op: &Op, mut children: SmallVec<[Id; 3]>) -> Option<Id> {
+    let number = *egraph.analysis.numbers.get(op)?;
+    if view::is_commutative(op) {
+        children.sort_unstable();
+    }
+    egraph.lookup(ENode { kind: view::kind(op), op: number, children, origin: 0 })
+}
+
+/// The e-graph as rules see it.
+pub struct Seen<'a> {
+    egraph: &'a EGraph,
+    /// By id; none where a class has another name.
+    classes: Vec<Option<&'a egg::EClass<ENode, Data>>>,
+}
+
+impl<'a> Seen<'a> {
+    /// Of an e-graph that is rebuilt.
+    pub fn new(egraph: &'a EGraph) -> Seen<'a> {
+        let count = egraph.classes().map(|c| usize::from(c.id) + 1).max().unwrap_or(0);
+        let mut classes = vec![None; count];
+        egraph.classes().for_each(|c| classes[usize::from(c.id)] = Some(c));
+        Seen { egraph, classes }
+    }
+
+    fn class(&self, class: Class) -> &'a egg::EClass<ENode, Data> {
+        self.classes[class as usize].unwrap_or_else(|| &self.egraph[Id::from(class as usize)])
     }
 }
 
@@ -243,18 +278,17 @@ impl View for Seen<'_> {
         if class.data.splat.is_some() && class.data.ty.rank() == 0 { 0 } else { class.nodes.len() }
     }
 
+    fn kind(&self, class: Class, i: usize) -> u16 {
+        self.class(class).nodes[i].kind
+    }
+
     fn node(&self, class: Class, i: usize) -> (&Op, Children) {
         let node = &self.class(class).nodes[i];
-        (self.0.analysis.op(node), node.children.iter().map(|&c| self::class(c)).collect())
+        (self.egraph.analysis.op(node), node.children.iter().map(|&c| self::class(c)).collect())
     }
 
     fn find(&self, op: &Op, children: &[Class]) -> Option<Class> {
-        let number = *self.0.analysis.numbers.get(op)?;
-        let mut children: SmallVec<[Id; 3]> = children.iter().map(|&c| Id::from(c as usize)).collect();
-        if view::is_commutative(op) {
-            children.sort_unstable();
-        }
-        self.0.lookup(ENode { kind: view::kind(op), op: number, children, origin: 0 }).map(class)
+        find(self.egraph, op, children.iter().map(|&c| Id::from(c as usize)).collect()).map(class)
     }
 
     fn is_shared(&self, _: Class) -> bool {

@@ -10,7 +10,7 @@ use bespoke_graph::{Op, op, op::Binary};
 use bespoke_loops::Combine;
 use bespoke_tensor::{Scalar, Type};
 
-use crate::view::{Class, Term, View, is_commutative, kind};
+use crate::view::{self, Class, Term, View, is_commutative, kind};
 
 const DOT: u16 = 159;
 const CONVOLUTION: u16 = 163;
@@ -35,16 +35,20 @@ pub enum Head {
 }
 
 impl Head {
-    /// Is it one of them?
-    pub fn accepts(self, op: &Op) -> bool {
+    /// Is an operator of this kind one of them?
+    pub fn accepts(self, kind: u16) -> bool {
+        const MUL: u16 = view::BINARY + Binary::Mul as u16;
+        const DIV: u16 = view::BINARY + Binary::Div as u16;
+        const ADD: u16 = view::BINARY + Binary::Add as u16;
+        const SUB: u16 = view::BINARY + Binary::Sub as u16;
         match self {
-            Head::Kind(k) => kind(op) == k,
-            Head::Unary => matches!(op, Op::Unary(_)),
-            Head::Binary => matches!(op, Op::Binary(_)),
-            Head::Reduce => matches!(op, Op::Reduce(_)),
-            Head::Product => matches!(op, Op::Dot(_) | Op::Convolution(_)),
-            Head::Scale => matches!(op, Op::Binary(Binary::Mul | Binary::Div)),
-            Head::Shift => matches!(op, Op::Binary(Binary::Add | Binary::Sub)),
+            Head::Kind(k) => kind == k,
+            Head::Unary => kind < view::BINARY,
+            Head::Binary => (view::BINARY..view::REDUCE).contains(&kind),
+            Head::Reduce => (view::REDUCE..view::INPUT).contains(&kind),
+            Head::Product => matches!(kind, DOT | CONVOLUTION),
+            Head::Scale => matches!(kind, MUL | DIV),
+            Head::Shift => matches!(kind, ADD | SUB),
         }
     }
 
@@ -365,8 +369,11 @@ impl<'a> Search<'a, '_> {
                         return false;
                     }
                     self.looks -= 1;
+                    if !head.accepts(self.view.kind(class, i)) {
+                        continue;
+                    }
                     let (op, mut classes) = self.view.node(class, i);
-                    if classes.len() != children.len() || !head.accepts(op) {
+                    if classes.len() != children.len() {
                         continue;
                     }
                     let mut bound = bound;

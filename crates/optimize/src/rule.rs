@@ -8,7 +8,7 @@ use crate::{
     Config, Minimise, Rounding,
     example::Example,
     pattern::{self, Head, Match, Names, Pattern},
-    view::{Children, Class, KINDS, Term, View, nodes},
+    view::{Children, Class, KINDS, Term, View},
 };
 
 /// Attributes of an operator on the right-hand side, from the matched nodes. `None` if the rule does not apply.
@@ -217,9 +217,12 @@ impl Compiled {
                 m.instantiate(rhs, &compute).is_none_or(&mut *found)
             }),
             Body::Function { heads, rewrite } => {
-                for (op, children) in nodes(view, class) {
-                    if heads.iter().any(|h| h.accepts(op))
-                        && let Some(term) = rewrite(view, class, op, &children)
+                for i in 0..view.count(class) {
+                    if !heads.iter().any(|h| h.accepts(view.kind(class, i))) {
+                        continue;
+                    }
+                    let (op, children) = view.node(class, i);
+                    if let Some(term) = rewrite(view, class, op, &children)
                         && !found(term)
                     {
                         return;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A rewrite sees this many levels below its root, so users this far above a changed class are tried again.
-const REACH: usize = 3;
+pub const REACH: usize = 3;
 
 /// A rule applied at a class.
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +174,8 @@ struct Found {
     witness: Option<Term>,
 }
 
-/// All matches at the `dirty` classes, and the classes where a rule had too many already.
+/// New matches at the `dirty` classes, and the classes that a rule was not done with when it had as many as it may: they come
+/// again in the next round, where what was found in this one is not new.
 fn search(
     egraph: &EGraph,
     dirty: &[Id],
@@ -185,26 +186,36 @@ fn search(
     let mut matches = vec![];
     let mut postponed = vec![];
     let mut counts = vec![0; rule::all().len()];
-    let seen = Seen(egraph);
+    let mut rules: Vec<usize> = vec![];
+    let seen = Seen::new(egraph);
     for &id in dirty {
-        let mut kinds: Vec<u16> = egraph[id].nodes.iter().map(|n| n.kind).collect();
-        kinds.dedup(); // nodes are sorted
-        let mut rules: Vec<usize> = kinds.iter().flat_map(|&k| by_kind[k as usize].iter().copied()).collect();
+        rules.clear();
+        let mut last = None;
+        for node in &egraph[id].nodes {
+            // Nodes are sorted.
+            if last.replace(node.kind) != Some(node.kind) {
+                rules.extend(&by_kind[node.kind as usize]);
+            }
+        }
         rules.sort_unstable();
         rules.dedup();
-        for i in rules {
+        for &i in &rules {
+            if counts[i] < config.matches_per_rule {
+                let (start, class) = (notes.start(), language::class(id));
+                rule::all()[i].search(&seen, class, &mut |term| {
+                    if language::find_term(egraph, &term) != Some(id) {
+                        counts[i] += 1;
+                        let witness =
+                            notes.trace.as_ref().map(|_| witness(&rule::all()[i], &seen, class, &term));
+                        matches.push(Found { rule: i, class: id, term, witness });
+                    }
+                    counts[i] < config.matches_per_rule
+                });
+                notes.stop_rule(i, 1, start);
+            }
             if counts[i] >= config.matches_per_rule {
                 postponed.push(id);
-                continue;
             }
-            let (start, class) = (notes.start(), language::class(id));
-            rule::all()[i].search(&seen, class, &mut |term| {
-                counts[i] += 1;
-                let witness = notes.trace.as_ref().map(|_| witness(&rule::all()[i], &seen, class, &term));
-                matches.push(Found { rule: i, class: id, term, witness });
-                counts[i] < config.matches_per_rule
-            });
-            notes.stop_rule(i, 1, start);
         }
     }
     // What simplifies comes first, since there may not be room for all.

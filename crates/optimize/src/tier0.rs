@@ -332,6 +332,10 @@ impl View for Builder<'_> {
         1
     }
 
+    fn kind(&self, class: Class, _: usize) -> u16 {
+        view::kind(&self.graph.node(NodeId(class)).op)
+    }
+
     fn node(&self, class: Class, _: usize) -> (&Op, Children) {
         let node = self.graph.node(NodeId(class));
         (&node.op, node.inputs.iter().map(|i| i.0).collect())

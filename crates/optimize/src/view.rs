@@ -20,6 +20,8 @@ pub trait View {
     fn count(&self, class: Class) -> usize;
     /// A node of the class.
     fn node(&self, class: Class, i: usize) -> (&Op, Children);
+    /// The kind of a node's operator: what most attempts to match look at only.
+    fn kind(&self, class: Class, i: usize) -> u16;
     /// The class of a node, if it exists.
     fn find(&self, op: &Op, children: &[Class]) -> Option<Class>;
     /// Has the class more than one user for certain, so that a copy of its computation would be work done twice? An
@@ -118,13 +120,20 @@ pub fn is_commutative(op: &Op) -> bool {
     matches!(op, Op::Binary(Add | Mul | Eq | Ne | And | Or | Xor | MulHigh))
 }
 
+/// The first kind of a binary operator; unary ones come before.
+pub const BINARY: u16 = 64;
+/// The first kind of a reduction.
+pub const REDUCE: u16 = 128;
+/// The kind of an input: the first after the reductions.
+pub const INPUT: u16 = 144;
+
 /// The number of an operator's name; attributes do not count.
 pub fn kind(op: &Op) -> u16 {
     match op {
         Op::Unary(f) => *f as u16,
-        Op::Binary(f) => 64 + *f as u16,
-        Op::Reduce(r) => 128 + r.combine as u16,
-        Op::Input(_) => 144,
+        Op::Binary(f) => BINARY + *f as u16,
+        Op::Reduce(r) => REDUCE + r.combine as u16,
+        Op::Input(_) => INPUT,
         Op::StateRead(_) => 145,
         Op::Constant(_) => 146,
         Op::Iota(_) => 147,

@@ -10,7 +10,7 @@ use super::{Choice, Choices, EPSILON, NONE, Node};
 
 /// More classes are not searched.
 const CLASSES: usize = 512;
-/// The search ends after so many states.
+/// The search ends after so many states of up to 64 classes; more classes take longer for each.
 pub(super) const STATES: usize = 2000;
 
 /// A set of classes.
@@ -80,6 +80,7 @@ impl Choices<'_> {
         }
         let cost = |&class: &u32| self.node(incumbent, class).cost;
         let best = self.order(incumbent)?.iter().map(cost).sum();
+        let states = states / alternatives.len().div_ceil(64);
         let mut search = Search::new(alternatives, best, states);
         let mut required = search.empty();
         self.roots.iter().for_each(|&r| unite(&mut required, &search.needs[number[r as usize] as usize]));

@@ -9,6 +9,7 @@ mod products;
 mod random;
 mod regions;
 mod rules;
+mod saturation;
 mod why;
 
 use std::collections::BTreeMap;

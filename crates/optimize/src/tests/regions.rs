@@ -62,7 +62,7 @@ fn graphs_in_regions_mean_the_same() {
 }
 
 /// h ← tanh(h·w·v), `n` times; each line of `places` asks for one of them.
-fn blocks(n: usize, places: &[&'static Location<'static>]) -> Graph {
+pub fn blocks(n: usize, places: &[&'static Location<'static>]) -> Graph {
     let mut g = Graph::new();
     let mut h = g.input("x", f32([1000, 40])).unwrap();
     let states: Vec<NodeId> = (0..2 * n).map(|i| g.state(&format!("w{i}"), f32([40, 40])).unwrap()).collect();
