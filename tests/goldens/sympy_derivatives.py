@@ -1,9 +1,10 @@
-"""Writes derivatives.txt: 40 derivatives, the fewest operations with which SymPy 1.14.0 writes each, and values to 30 digits.
+"""Writes derivatives.txt: 40 derivatives, the fewest operations with which SymPy 1.14.0 writes each, and their values.
 
 SymPy differentiates; then each of `WAYS` is tried, `simplify` among them, each as it is and after `cse` with and without
-its optimisations, and the shortest is kept. How operations are counted is said at `Counter`: as `operations` of
-crates/optimize/src/operations.rs counts them. Functions that SymPy lacks (sigmoid, softplus) are given to it both as their
-definitions and as functions of their own that know their derivative, and count as their definitions.
+its optimisations, and the shortest is kept. How operations are counted is said at `Counter`, which is how
+crates/optimize/src/operations.rs counts ours. SymPy lacks sigmoid and softplus: it is given both their definitions and
+functions that know their derivative. They count in two ways, for SymPy as for us: as their definitions (elementary), and as
+one function each.
 
 Run: pip install sympy==1.14.0 mpmath==1.3.0 && python sympy_derivatives.py
 """
@@ -229,14 +230,16 @@ def flat(found):
     return [e for _, e in replaced] + list(reduced)
 
 
-def shortest(formula, variable):
+def shortest(formula, variable, elementary):
     best = None
     starts = {"": sp.diff(define(formula), variable)}
     if formula.atoms(sigmoid, softplus):
         starts |= {"of functions ": sp.diff(formula, variable)}
     for start, derivative in starts.items():
         for way, change in WAYS.items():
-            found = define(change(derivative))
+            found = change(derivative)
+            if elementary:
+                found = define(found)
             if found.has(sp.nan, sp.zoo, sp.Derivative, sp.I):
                 continue
             for name, share in CSE.items():
@@ -255,17 +258,20 @@ def point(name, place, variable):
 
 
 def main():
-    lines = [f"// Written by sympy_derivatives.py with SymPy {sp.__version__}: formula ; variable ; fewest operations ;",
-             "// how SymPy finds them ; its derivative. Below each, points ; the derivative there."]
+    lines = [f"// Written by sympy_derivatives.py with SymPy {sp.__version__}: formula ; variable ; fewest elementary",
+             "// operations ; fewest with sigmoid and softplus as one each ; how SymPy finds the former ; its derivative. Below",
+             "// each, points ; the derivative there."]
     text = {"activations": ACTIVATIONS, "compositions": COMPOSITIONS, "losses": LOSSES}
     for topic, rows in text.items():
         lines += ["", f"// {topic}"]
         for row in rows.strip().splitlines():
             written, name = row.split(" ; ")
             formula, variable = parse(written), symbol(name)
-            operations, how, found = shortest(formula, variable)
-            print(f"{operations:3} {written:45} {name}: {how}: {found}", file=sys.stderr, flush=True)
-            lines.append(f"{row} ; {operations} ; {how} ; {found}")
+            operations, how, found = shortest(formula, variable, True)
+            composite = formula.atoms(sigmoid, softplus)
+            fewest = shortest(formula, variable, False)[0] if composite else operations
+            print(f"{operations:3} {fewest:3} {written:45} {name}: {how}: {found}", file=sys.stderr, flush=True)
+            lines.append(f"{row} ; {operations} ; {fewest} ; {how} ; {found}")
             exact = sp.diff(define(formula), variable)
             for place in range(POINTS):
                 at = {v: point(v.name, place, name) for v in sorted(formula.free_symbols, key=str)}

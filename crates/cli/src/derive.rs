@@ -21,11 +21,14 @@ pub struct Arguments {
     /// In LaTeX
     #[arg(long)]
     latex: bool,
+    /// Without sigmoid and softplus, where exponentials and logarithms take fewer operations
+    #[arg(long)]
+    elementary: bool,
 }
 
 /// The formula with its derivatives, as they are derived and as the e-graph leaves them. What several parts share comes first.
 pub fn derive(arguments: &Arguments) -> Result<String, Failure> {
-    let Arguments { formula, wrt, order, latex } = arguments;
+    let Arguments { formula, wrt, order, latex, elementary } = arguments;
     if formula.chars().count() > LONGEST {
         return Err(Failure(format!("a formula has at most {LONGEST} characters")));
     }
@@ -33,7 +36,7 @@ pub fn derive(arguments: &Arguments) -> Result<String, Failure> {
         report::DerivationError::Expression(e) => Failure(format!("{formula}\n  {e}")),
         e => Failure(e.to_string()),
     })?;
-    let simplified = report::simplify(&derived)?;
+    let simplified = report::simplify(&derived, *elementary)?;
     let lines = |title: &str, derivation: &report::Derivation| -> String {
         let lines: String = derivation.lines(*latex).iter().map(|line| format!("  {line}\n")).collect();
         format!("{title}\n{lines}")

@@ -23,9 +23,9 @@ fn derivatives_are_printed_as_derived_and_simplified() {
 derived
   s = σ(w·x + b)
   f = s²
-  ∂f/∂w = 1·2·s·x·(1 − s)·s^1
+  ∂f/∂w = 2·s·x·(1 − s)·s^1
 simplified
-  s = σ(b + w·x)
+  s = σ(w·x + b)
   f = s²
   ∂f/∂w = 2·s²·x·(1 − s)
 ";
@@ -35,7 +35,10 @@ simplified
     assert_eq!(last(&["(a-b)^2/2", "--wrt", "a"]), "∂f/∂a = δ");
     assert_eq!(last(&["x/x", "--wrt", "x"]), "∂f/∂x = 0");
     assert_eq!(last(&["x^3", "--wrt", "x", "--order", "3"]), "∂³f/∂x³ = 6");
-    assert_eq!(last(&["x^3", "--wrt", "x", "--latex"]), r"\frac{\partial f}{\partial x} = 3 \, s");
+    assert_eq!(last(&["x^3", "--wrt", "x", "--latex"]), r"\frac{\partial f}{\partial x} = 3 \, x^2");
+    // The logistic function is one operation where people read, three where it is written by exponentials.
+    assert_eq!(last(&["sigmoid(x)", "--wrt", "x"]), "∂f/∂x = s·(1 − s)");
+    assert_eq!(last(&["sigmoid(x)", "--wrt", "x", "--elementary"]), "∂f/∂x = s/s₁²");
     let two = text(&["(a-b)^2/2", "--wrt", "a,b"]);
     assert!(two.ends_with("∂f/∂a = δ\n  ∂f/∂b = b − a\n"), "{two}");
 }

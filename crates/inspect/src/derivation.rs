@@ -2,7 +2,7 @@
 
 use bespoke_autodiff::{GradError, jvp};
 use bespoke_graph::{Graph, GraphError, NodeId};
-use bespoke_optimize::{Config, OptimizeError, optimize};
+use bespoke_optimize::{Config, Minimise, OptimizeError, optimize};
 
 use crate::{ExpressionError, formulas, latex, parse_expression};
 
@@ -46,7 +46,7 @@ pub struct Derivation {
 /// use bespoke_inspect::{derive, simplify};
 ///
 /// let derived = derive("log(1 + exp(w*x))", &["w".into()], 1)?;
-/// let lines = simplify(&derived)?.lines(false);
+/// let lines = simplify(&derived, false)?.lines(false);
 /// assert_eq!(lines.last().unwrap(), "∂f/∂w = x·σ(w·x)");
 /// # Ok::<(), bespoke_inspect::DerivationError>(())
 /// ```
@@ -80,12 +80,17 @@ fn repeated(graph: &mut Graph, value: NodeId, variable: NodeId, order: u8) -> Re
     })
 }
 
-/// The same with as few operations as the e-graph finds ([`Config::formula`]).
+/// The same with as few operations as the e-graph finds ([`Config::formula`]); if `elementary`, without the logistic function and
+/// softplus where exponentials and logarithms take fewer.
 ///
 /// # Errors
 /// [`OptimizeError`] if a rule breaks its promise.
-pub fn simplify(derivation: &Derivation) -> Result<Derivation, OptimizeError> {
-    let (graph, _) = optimize(&derivation.graph, &Config::formula(&derivation.graph))?;
+pub fn simplify(derivation: &Derivation, elementary: bool) -> Result<Derivation, OptimizeError> {
+    let mut config = Config::formula(&derivation.graph);
+    if elementary {
+        config.minimise = Minimise::Elementary;
+    }
+    let (graph, _) = optimize(&derivation.graph, &config)?;
     Ok(Derivation { graph, ..derivation.clone() })
 }
 

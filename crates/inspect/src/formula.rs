@@ -477,7 +477,8 @@ impl Printer<'_> {
                 parts.sides[usize::from(!turned)].push((Kind::Function, root));
             }
             _ => {
-                let kind = self.kind(id);
+                // The square of a name stands with names.
+                let kind = if self.op(id).is_some() && self.is_short(id) { Kind::Name } else { self.kind(id) };
                 let text = self.text(id, if kind == Kind::Number { Level::Sum } else { Level::Prefix });
                 let side = &mut parts.sides[usize::from(turned)];
                 match text.strip_prefix(self.style.minus()) {
@@ -515,8 +516,8 @@ impl Printer<'_> {
             joined.push(match (times, self.style) {
                 (1, _) => text,
                 (2..=9, Style::Text) => format!("{text}{}", above(times)),
-                (_, Style::Text) => format!("{text}^{times}"),
-                (_, Style::Latex) => format!("{text}^{{{times}}}"),
+                (2..=9, Style::Latex) => format!("{text}^{times}"),
+                _ => format!("{text}^{{{times}}}"),
             });
         }
         joined

@@ -24,9 +24,12 @@ pub enum Minimise {
     /// Nanoseconds of the modelled machine: for programs.
     #[default]
     Time,
-    /// [Operations](crate::operations), and among equally few, time: for formulas that people read. Rules that turn formulas
+    /// [Operations](crate::operations()), and among equally few, time: for formulas that people read. Rules that turn formulas
     /// round are tried, too.
     Operations,
+    /// [Elementary operations](crate::elementary_operations), likewise: where the logistic function and softplus are to be
+    /// written by exponentials and logarithms.
+    Elementary,
 }
 
 /// Which graph is taken from an e-graph.

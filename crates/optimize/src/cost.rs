@@ -209,7 +209,8 @@ pub fn of_node(config: &Config, op: &Op, operands: &[Type], ty: &Type) -> f64 {
     let time = node(&config.machine, op, operands, ty);
     match config.minimise {
         Minimise::Time => time,
-        Minimise::Operations => operations::of_node(op) + BY_TIME * time,
+        Minimise::Operations => operations::of_node(op, false) + BY_TIME * time,
+        Minimise::Elementary => operations::of_node(op, true) + BY_TIME * time,
     }
 }
 
@@ -222,7 +223,9 @@ pub fn of_graph(config: &Config, graph: &Graph) -> f64 {
 pub fn of_nodes(config: &Config, graph: &Graph) -> Vec<f64> {
     match config.minimise {
         Minimise::Time => nodes(&config.machine, graph),
-        Minimise::Operations => each(graph, |op, operands, ty| of_node(config, op, operands, ty)).0,
+        Minimise::Operations | Minimise::Elementary => {
+            each(graph, |op, operands, ty| of_node(config, op, operands, ty)).0
+        }
     }
 }
 

@@ -60,7 +60,7 @@ pub use cost::graph as modelled;
 pub use error::OptimizeError;
 pub use machine::Machine;
 pub use notes::{RuleTime, Timings};
-pub use operations::operations;
+pub use operations::{elementary_operations, operations};
 pub use optimize::{optimize, optimize_timed};
 pub use proof::{Leaf, Proof, Step, expression};
 pub use rematerialise::{Policy, Rematerialised, rematerialise};

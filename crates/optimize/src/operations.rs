@@ -8,9 +8,9 @@ use bespoke_graph::{
 use crate::cost;
 
 /// The number of operations of a graph, shared ones once: each of `+ − · /`, a change of sign, a power, a comparison, a choice
-/// between two values, and a function is one, whatever the shapes. What the graph has as one function and a formula as
-/// several counts as those, with nothing shared: σ(x) = eˣ/(1 + eˣ) three, softplus(x) = log(1 + eˣ) three, 1/√x, log(1 + x), eˣ − 1 and x⁻ⁿ
-/// two. Constants and what can be computed from them are free, as are values under another shape or type.
+/// between two values, and a function is one, whatever the shapes. What is one function of the graph and not of a formula counts
+/// as it is written: 1/√x, log(1 + x), eˣ − 1 and x⁻ⁿ two. Constants and what can be computed from them are free, as are
+/// values under another shape or type.
 ///
 /// ```
 /// use bespoke_graph::{Graph, op::Unary};
@@ -27,22 +27,31 @@ use crate::cost;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn operations(graph: &Graph) -> usize {
+    count(graph, false)
+}
+
+/// [`operations`] in elementary functions: σ(x) = eˣ/(1 + eˣ) and softplus(x) = log(1 + eˣ) are three each, which share nothing.
+pub fn elementary_operations(graph: &Graph) -> usize {
+    count(graph, true)
+}
+
+fn count(graph: &Graph, elementary: bool) -> usize {
     let live = graph.live();
-    let below = |id| match graph.node(id).op {
+    let is_divided = |id| match graph.node(id).op {
         Op::Binary(Binary::Pow) => graph.number(graph.node(id).inputs[1]).is_some_and(|n| n < 0.0),
         _ => false,
     };
-    let divisions = graph.ids().filter(|&id| live[id.index()] && below(id)).count();
-    cost::each(graph, |op, _, _| of_node(op)).0.iter().sum::<f64>() as usize + divisions
+    let divisions = graph.ids().filter(|&id| live[id.index()] && is_divided(id)).count();
+    cost::each(graph, |op, _, _| of_node(op, elementary)).0.iter().sum::<f64>() as usize + divisions
 }
 
-/// [`operations`] of a node. Negative constant exponents are not seen: rules write them as quotients.
-pub fn of_node(op: &Op) -> f64 {
+/// Operations of a node. Negative constant exponents are not seen: rules write them as quotients.
+pub fn of_node(op: &Op, elementary: bool) -> f64 {
     match op {
         Op::Input(_) | Op::StateRead(_) | Op::Constant(_) | Op::Iota(_) => 0.0,
         Op::Reshape(_) | Op::Broadcast(_) | Op::Transpose(_) | Op::Convert(_) => 0.0,
         Op::StopGradient(_) | Op::Barrier(_) => 0.0,
-        Op::Unary(Unary::Sigmoid | Unary::Softplus) => 3.0,
+        Op::Unary(Unary::Sigmoid | Unary::Softplus) if elementary => 3.0,
         Op::Unary(Unary::Rsqrt | Unary::Log1p | Unary::Expm1) => 2.0,
         _ => 1.0,
     }

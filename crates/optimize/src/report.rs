@@ -275,7 +275,7 @@ pub(crate) fn flop(value: f64) -> String {
 pub(crate) fn amount(cost: f64, minimise: Minimise) -> String {
     match minimise {
         Minimise::Time => time(cost),
-        Minimise::Operations => format!("{cost:.1}"),
+        Minimise::Operations | Minimise::Elementary => format!("{cost:.1}"),
     }
 }
 

@@ -59,7 +59,7 @@ pub struct Rule {
     pub always: bool,
     /// Is it left out of the e-graph, where it would only find again what is there already?
     pub local: bool,
-    /// Is it for formulas of floats only? Then it is applied where [`Minimise::Operations`] is asked for: it turns formulas round
+    /// Is it for formulas of floats only? Then it is applied where operations are counted: it turns formulas round
     /// without making them cheaper, which e-graphs of programs have no room for.
     pub formulas: bool,
     /// A value that the rule rewrites, of random shape.
@@ -100,7 +100,7 @@ pub const fn whole(name: &'static str, propose: Proposals) -> Rule {
 impl Rule {
     /// Does the configuration allow it?
     pub fn is_allowed(&self, config: &Config) -> bool {
-        self.rounding <= config.rounding && (!self.formulas || config.minimise == Minimise::Operations)
+        self.rounding <= config.rounding && (!self.formulas || config.minimise != Minimise::Time)
     }
 
     /// Equal bits.
