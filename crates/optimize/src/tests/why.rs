@@ -15,7 +15,9 @@ use super::{
 use crate::{
     Config, Origin, Proof, Why, expression, optimize, optimize_timed,
     rule::{self, Form},
-    tier0, view, why,
+    tier0,
+    view::{self, Term},
+    why,
 };
 
 /// The values of all expressions of a proof: leaves have those that they have in the graph given.
@@ -69,7 +71,7 @@ fn text(why: &Why) -> String {
     let words: Vec<&str> = text.split(' ').collect();
     let is_unit = |word: &str| ["ns", "µs", "ms"].iter().any(|unit| word.starts_with(unit));
     let without = words.iter().enumerate().map(|(i, word)| match words.get(i + 1) {
-        Some(next) if is_unit(next) => word.replace(|c: char| c.is_ascii_digit() || c == '.', ""),
+        Some(next) if is_unit(next) => word.replace(|c: char| c.is_ascii_digit(), "").replace('.', "…"),
         _ => (*word).to_owned(),
     });
     without.collect::<Vec<_>>().join(" ")
@@ -151,32 +153,30 @@ fn sorted(graph: &Graph, id: NodeId) -> String {
     format!("{:?}{} {operands:?}", node.op, node.ty)
 }
 
-/// Does the rule rewrite the expression into the other, in a graph of its own?
+/// Does the rule rewrite the expression into the other?
 fn rewrites(graph: &Graph, name: &str, from: NodeId, to: NodeId) -> bool {
     let compiled = rule::all().iter().find(|c| c.rule.name == name).unwrap();
-    let (mut alone, mut new) = (Graph::new(), vec![]);
-    for id in graph.ids().take(from.index() + 1) {
-        let inputs: Vec<NodeId> = graph.node(id).inputs.iter().map(|i| new[i.index()]).collect();
-        new.push(alone.must(graph.node(id).op.clone(), &inputs));
-    }
-    alone.set_output("root", new[from.index()]).unwrap();
-    let alone = tier0::compact(&alone);
-    let root = alone.output("root").unwrap();
-    let mut terms = vec![];
+    let expected = sorted(graph, to);
+    let leads_there = |graph: &Graph, term: &Term| {
+        let mut graph = graph.clone();
+        let new = tier0::add_term(&mut graph, term).unwrap();
+        sorted(&graph, new) == expected
+    };
     if let Form::Whole { propose } = compiled.rule.form {
-        terms.extend(propose(&alone).into_iter().filter(|(id, _)| *id == root).map(|(_, term)| term));
-    } else {
-        tier0::with_view(&alone, |view| {
-            compiled.search(view, root.0, &mut |term| {
-                terms.push(term);
-                true
-            });
-        });
+        // As the whole graph, not as a part of it.
+        let mut alone = graph.clone();
+        alone.set_output("root", from).unwrap();
+        let alone = tier0::compact(&alone);
+        let root = alone.output("root").unwrap();
+        return propose(&alone).iter().any(|(id, term)| *id == root && leads_there(&alone, term));
     }
-    let (mut alone, expected) = (alone.clone(), sorted(graph, to));
-    terms.iter().any(|term| {
-        let new = tier0::add_term(&mut alone, term).unwrap();
-        sorted(&alone, new) == expected
+    tier0::with_view(graph, |view| {
+        let mut found = false;
+        compiled.search(view, from.0, &mut |term| {
+            found |= leads_there(graph, &term);
+            !found
+        });
+        found
     })
 }
 
