@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bespoke_compiler::{Artifact, Config, clear_cache, compile};
-use bespoke_graph::Graph;
+use bespoke_graph::{Graph, NodeId};
 use bespoke_inspect as report;
 use clap::ValueEnum;
 
@@ -22,6 +22,15 @@ pub struct Arguments {
     /// The query program instead of the training step
     #[arg(long)]
     query: bool,
+    /// Of the optimised graph: how long rewriting took, and its rules
+    #[arg(long)]
+    time: bool,
+    /// Of the optimised graph: why this node, such as %17, is computed as it is
+    #[arg(long, value_name = "NODE", conflicts_with = "time")]
+    why: Option<String>,
+    /// With --why: the steps from the value as it was given
+    #[arg(long, requires = "why")]
+    proof: bool,
 }
 
 /// A stage of compilation.
@@ -47,6 +56,19 @@ enum Stage {
 pub fn inspect(arguments: &Arguments) -> Result<String, Failure> {
     let graph = graph(arguments)?;
     let comment = |line: &str| format!("// {line}\n");
+    if arguments.time || arguments.why.is_some() {
+        if arguments.stage != Stage::Optimized {
+            return Err(Failure("--time, --why and --proof are for --stage optimized".to_owned()));
+        }
+        bespoke_graph::check_constant_indices(&graph)?;
+        let config = Config::calibrated().optimize.unwrap_or_default();
+        if let Some(name) = &arguments.why {
+            return why(&graph, &config, name, arguments.proof);
+        }
+        let (result, report, timings) = bespoke_optimize::optimize_timed(&graph, &config)?;
+        let lines = format!("{report}{timings}");
+        return Ok(lines.lines().map(comment).collect::<String>() + &result.to_string());
+    }
     match arguments.stage {
         Stage::Graph => return Ok(graph.to_string()),
         Stage::Backward => {
@@ -72,6 +94,15 @@ pub fn inspect(arguments: &Arguments) -> Result<String, Failure> {
         _ => {}
     })?;
     Ok(text)
+}
+
+/// Why a node of the optimised graph, as `%17` or `17`, is computed as it is.
+fn why(graph: &Graph, config: &bespoke_optimize::Config, name: &str, proof: bool) -> Result<String, Failure> {
+    let number = name.strip_prefix('%').unwrap_or(name).parse();
+    let node = NodeId(number.map_err(|_| Failure(format!("`{name}` is no node, as %17 is one")))?);
+    let why = bespoke_optimize::why(graph, config, node)?;
+    let steps = if proof { format!("\n{}", why.proof.text(&report::formula)) } else { String::new() };
+    Ok(format!("{why}{steps}"))
 }
 
 /// The graph to show: of a file as it is, of a model what the stage is about.

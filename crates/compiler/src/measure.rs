@@ -38,7 +38,7 @@ pub fn fastest(
     let mut measured: Vec<(f64, usize)> = times.into_iter().zip(0..).collect();
     measured.sort_by(|a, b| a.0.total_cmp(&b.0));
     let candidate =
-        |&(time, i): &(f64, usize)| Candidate { name: found[i].name, cost: time * 1e9, differs: vec![] };
+        |&(time, i): &(f64, usize)| Candidate { name: found[i].name, cost: time * 1e9, parts: vec![] };
     let all = measured.iter().map(candidate).collect();
     let Whole { graph, mut report, .. } = found.swap_remove(measured[0].1);
     report.measured = all;

@@ -104,6 +104,43 @@ pub fn latex(graph: &Graph) -> Vec<String> {
     written(graph, Style::Latex)
 }
 
+/// So many operators are written in one formula, whatever they share.
+const WHOLE: usize = 40;
+
+/// One value as a formula, as in [`formulas`]. What a large one shares comes behind it: `s/Σs, where s = exp(x)`.
+///
+/// ```
+/// use bespoke_graph::{Graph, op::Unary};
+/// use bespoke_tensor::Type;
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", "f64[3]".parse::<Type>()?)?;
+/// let s = g.unary(Unary::Sigmoid, x);
+/// let y = g.unary(Unary::Log, s);
+/// assert_eq!(bespoke_inspect::formula(&g, y), "log(σ(x))");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn formula(graph: &Graph, value: NodeId) -> String {
+    let mut operators = 0;
+    let mut stack = vec![value];
+    while let Some(id) = stack.pop().filter(|_| operators <= WHOLE) {
+        operators += usize::from(!graph.node(id).inputs.is_empty());
+        stack.extend(&graph.node(id).inputs);
+    }
+    if operators <= WHOLE {
+        let printer = Printer { graph, style: Style::Text, names: vec![None; graph.len()] };
+        return printer.text(value, Level::Sum);
+    }
+    let mut alone = graph.clone();
+    alone.clear_outputs();
+    graph.states().iter().for_each(|state| alone.replace_next(state.node, None));
+    alone.set_output("", value).expect("it is the only output");
+    let mut lines = formulas(&alone);
+    let whole = lines.pop().unwrap_or_default();
+    let whole = whole.trim_start_matches(" = ");
+    if lines.is_empty() { whole.to_owned() } else { format!("{whole}, where {}", lines.join(", ")) }
+}
+
 fn written(graph: &Graph, style: Style) -> Vec<String> {
     let live = graph.live();
     let users = graph.users();

@@ -10,7 +10,7 @@ use bespoke_codegen::ProgramCode;
 
 pub use derivation::{Derivation, DerivationError, derive, simplify};
 pub use expression::{ExpressionError, parse_expression};
-pub use formula::{formulas, latex};
+pub use formula::{formula, formulas, latex};
 pub use memory::memory;
 pub use profile::profile;
 

@@ -11,9 +11,10 @@ use bespoke_tensor::Type;
 use smallvec::SmallVec;
 
 use crate::{
-    Candidate, Config, Difference, Extraction, cost,
+    Candidate, Config, Extraction, Share, cost,
     language::{EGraph, ENode},
     regions::Region,
+    report::add_share,
     saturate::Saturated,
     tier0::{roots, sources},
     view,
@@ -321,6 +322,16 @@ impl<'a> Choices<'a> {
     }
 }
 
+/// A candidate with what it consists of.
+fn candidate(name: &'static str, graph: &Graph, config: &Config) -> Candidate {
+    let costs = cost::of_nodes(config, graph);
+    let mut parts: Vec<Share> = vec![];
+    for (id, &cost) in graph.ids().zip(&costs).filter(|c| *c.1 > 0.0) {
+        add_share(&mut parts, Share { op: graph.node(id).op.name(), nodes: 1, cost });
+    }
+    Candidate { name, cost: costs.iter().sum(), parts }
+}
+
 /// A candidate.
 struct Found {
     candidate: Candidate,
@@ -329,33 +340,6 @@ struct Found {
     nodes: Vec<(u32, u32)>,
     /// Its graph, if no other candidate is equal.
     graph: Option<Graph>,
-}
-
-/// A candidate with what it consists of.
-fn candidate(name: &'static str, graph: &Graph, config: &Config) -> Candidate {
-    let costs = cost::of_nodes(config, graph);
-    let mut parts: Vec<Difference> = vec![];
-    for (id, &cost) in graph.ids().zip(&costs).filter(|c| *c.1 > 0.0) {
-        let op = graph.node(id).op.name();
-        match parts.iter_mut().find(|p| p.op == op) {
-            Some(part) => (part.nodes, part.cost) = (part.nodes + 1, part.cost + cost),
-            None => parts.push(Difference { op, nodes: 1, cost }),
-        }
-    }
-    Candidate { name, cost: costs.iter().sum(), differs: parts }
-}
-
-/// What is more, operator by operator.
-fn less(parts: &[Difference], than: &[Difference]) -> Vec<Difference> {
-    let find = |parts: &[Difference], op: &str| {
-        parts.iter().find(|p| p.op == op).map_or((0, 0.0), |p| (p.nodes, p.cost))
-    };
-    let others = than.iter().filter(|t| parts.iter().all(|p| p.op != t.op));
-    let all = parts.iter().chain(others).map(|part| {
-        let ((n, cost), (m, other)) = (find(parts, part.op), find(than, part.op));
-        Difference { op: part.op, nodes: n - m, cost: cost - other }
-    });
-    all.filter(|d| d.nodes != 0 || d.cost != 0.0).collect()
 }
 
 /// The cheapest graph and how it was chosen, none if the one given is no dearer; and all candidates, the cheapest first. The
@@ -396,8 +380,6 @@ pub fn extract(
     if let Some(wanted) = found.iter().position(|f| Some(f.candidate.name) == extraction.name()) {
         found[..=wanted].rotate_right(1);
     }
-    let best = found[0].candidate.differs.clone();
-    found.iter_mut().for_each(|f| f.candidate.differs = less(&f.candidate.differs, &best));
     let candidates: Vec<Candidate> = found.iter().map(|f| f.candidate.clone()).collect();
     let Found { candidate: best, graph, choice, .. } = found.swap_remove(0);
     let graph = graph.unwrap_or_else(|| choices.graph(region, &choice));

@@ -64,6 +64,6 @@ pub use operations::{elementary_operations, operations};
 pub use optimize::{optimize, optimize_timed};
 pub use proof::{Leaf, Proof, Step, expression};
 pub use rematerialise::{Policy, Rematerialised, rematerialise};
-pub use report::{Candidate, Difference, Finding, Fired, Report, Saturation, Stop};
+pub use report::{Candidate, Finding, Fired, Report, Saturation, Share, Stop};
 pub use rule::{RuleInfo, rules};
 pub use why::{Alternative, Origin, RuleUse, Why, why};

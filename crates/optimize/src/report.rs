@@ -137,34 +137,28 @@ pub struct Saturation {
 pub struct Candidate {
     /// How it was found.
     pub name: &'static str,
-    /// Its [cost](Report::costs), or its time if it was measured.
+    /// Its [cost](Report::costs); in nanoseconds of this machine, if it was measured.
     pub cost: f64,
-    /// Where it differs from the cheapest: what it has more (or less, below zero), by operator.
-    pub differs: Vec<Difference>,
+    /// What it consists of, by operator.
+    pub parts: Vec<Share>,
 }
 
-/// What one candidate has more than another.
+/// The nodes of an operator.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
+pub struct Share {
     /// The operator.
     pub op: &'static str,
-    /// Nodes.
-    pub nodes: isize,
-    /// Of the cost.
+    /// How many there are.
+    pub nodes: usize,
+    /// Their [cost](Report::costs).
     pub cost: f64,
 }
 
 /// Adds up by operator.
-fn add_differences(sum: &mut Vec<Difference>, more: &[Difference], times: usize) {
-    for new in more {
-        let (nodes, cost) = (new.nodes * times as isize, new.cost * times as f64);
-        match sum.iter_mut().find(|d| d.op == new.op) {
-            Some(d) => {
-                d.nodes += nodes;
-                d.cost += cost;
-            }
-            None => sum.push(Difference { op: new.op, nodes, cost }),
-        }
+pub(crate) fn add_share(parts: &mut Vec<Share>, more: Share) {
+    match parts.iter_mut().find(|p| p.op == more.op) {
+        Some(part) => (part.nodes, part.cost) = (part.nodes + more.nodes, part.cost + more.cost),
+        None => parts.push(more),
     }
 }
 
@@ -229,12 +223,15 @@ impl Report {
         }
         for new in &found.candidates {
             let at = self.candidates.iter().position(|c| c.name == new.name).unwrap_or_else(|| {
-                self.candidates.push(Candidate { name: new.name, cost: 0.0, differs: vec![] });
+                self.candidates.push(Candidate { name: new.name, cost: 0.0, parts: vec![] });
                 self.candidates.len() - 1
             });
             let sum = &mut self.candidates[at];
             sum.cost += new.cost * places.len() as f64;
-            add_differences(&mut sum.differs, &new.differs, places.len());
+            for part in &new.parts {
+                let (nodes, cost) = (part.nodes * places.len(), part.cost * places.len() as f64);
+                add_share(&mut sum.parts, Share { op: part.op, nodes, cost });
+            }
         }
         self.candidates.sort_by(|a, b| a.cost.total_cmp(&b.cost));
         let Some((first, others)) = places.split_first() else { return };
@@ -280,7 +277,7 @@ pub(crate) fn amount(cost: f64, minimise: Minimise) -> String {
 }
 
 /// `12.3 µs`
-pub(crate) fn time(nanoseconds: f64) -> String {
+fn time(nanoseconds: f64) -> String {
     if nanoseconds < 1e3 {
         format!("{nanoseconds:.1} ns")
     } else if nanoseconds >= 1e6 {
@@ -290,24 +287,38 @@ pub(crate) fn time(nanoseconds: f64) -> String {
     }
 }
 
+/// What costs less is not worth a word.
+const SMALLEST: f64 = 0.05;
+
+fn is_equal(a: &Candidate, b: &Candidate) -> bool {
+    (a.cost - b.cost).abs() < SMALLEST
+}
+
 /// Why a candidate lost: `beaten: greedy at 3.40 ms, 0.1 ms dearer: 2 more dot (+0.2 ms), 1 less add (−0.1 ms)`.
 fn lost(other: &Candidate, chosen: &Candidate, amount: &dyn Fn(f64) -> String) -> String {
-    let dearer = other.cost - chosen.cost;
-    let text = format!("beaten: {} at {}", other.name, amount(other.cost));
-    if dearer.abs() < 1e-3 {
-        return format!("{text}, no cheaper");
+    // The operators of which there are more or less, or others.
+    let mut differs: Vec<(&str, isize, f64)> = vec![];
+    for (parts, sign) in [(&other.parts, 1), (&chosen.parts, -1)] {
+        for part in parts {
+            let (nodes, cost) = (part.nodes as isize * sign, part.cost * sign as f64);
+            match differs.iter_mut().find(|d| d.0 == part.op) {
+                Some(d) => (d.1, d.2) = (d.1 + nodes, d.2 + cost),
+                None => differs.push((part.op, nodes, cost)),
+            }
+        }
     }
-    let mut differs: Vec<&Difference> = other.differs.iter().filter(|d| d.cost.abs() >= 1e-3).collect();
-    differs.sort_by(|a, b| b.cost.abs().total_cmp(&a.cost.abs()));
-    let one = |d: &&Difference| {
-        let nodes = match d.nodes {
-            0 => format!("other {}", d.op),
-            n => format!("{} {} {}", n.abs(), if n > 0 { "more" } else { "less" }, d.op),
+    differs.retain(|d| d.2.abs() >= SMALLEST);
+    differs.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+    let one = |&(op, nodes, cost): &(&str, isize, f64)| {
+        let nodes = match nodes {
+            0 => format!("other {op}"),
+            n => format!("{} {} {op}", n.abs(), if n > 0 { "more" } else { "less" }),
         };
-        format!("{nodes} ({}{})", if d.cost < 0.0 { '−' } else { '+' }, amount(d.cost.abs()))
+        format!("{nodes} ({}{})", if cost < 0.0 { '−' } else { '+' }, amount(cost.abs()))
     };
     let named: Vec<String> = differs.iter().take(4).map(one).collect();
-    format!("{text}, {} dearer: {}", amount(dearer), named.join(", "))
+    let [cost, dearer] = [other.cost, other.cost - chosen.cost].map(amount);
+    format!("beaten: {} at {cost}, {dearer} dearer: {}", other.name, named.join(", "))
 }
 
 fn list(f: &mut fmt::Formatter<'_>, fired: &[Fired]) -> fmt::Result {
@@ -390,8 +401,12 @@ impl fmt::Display for Report {
         }
         if let Some((chosen, others)) = self.candidates.split_first() {
             writeln!(f, "  best: {} at {}", chosen.name, amount(chosen.cost))?;
-            for other in others {
+            for other in others.iter().filter(|o| !is_equal(o, chosen)) {
                 writeln!(f, "    {}", lost(other, chosen, &amount))?;
+            }
+            let equal: Vec<&str> = others.iter().filter(|o| is_equal(o, chosen)).map(|o| o.name).collect();
+            if !equal.is_empty() {
+                writeln!(f, "    no cheaper: {}", equal.join(", "))?;
             }
         }
         if !self.measured.is_empty() {

@@ -11,11 +11,11 @@ use rustc_hash::FxHashMap;
 pub use alternatives::Alternative;
 
 use crate::{
-    Config, OptimizeError, Policy, Proof, cost,
+    Config, Minimise, OptimizeError, Policy, Proof, cost,
     notes::Notes,
     optimize::optimize_noted,
     proof::{self, Closure, definition},
-    report::time,
+    report::amount,
     rule,
     trace::{FOLDED, Reason, Trace},
     view,
@@ -66,8 +66,10 @@ pub struct Why {
     pub replaced: Vec<(NodeId, &'static str)>,
     /// The rules that led to it.
     pub rules: Vec<RuleUse>,
-    /// Nanoseconds of the model machine for this node, and for the whole optimised graph.
+    /// Of what is minimised, nanoseconds of the model machine or operations: for this node, and for the whole optimised graph.
     pub cost: [f64; 2],
+    /// What costs are of.
+    pub minimise: Minimise,
     /// The nodes that use it, and what it is the value of.
     pub users: Vec<String>,
     /// Other ways to compute it that were found, the cheapest first.
@@ -178,7 +180,7 @@ impl<'a> Explainer<'a> {
             Origin::Operands(..) => self.prove(proven, None),
             _ => self.prove(proven, Some(given)),
         };
-        let costs = cost::nodes(&self.config.machine, self.result);
+        let costs = cost::of_nodes(self.config, self.result);
         let is_changed = matches!(origin, Origin::Rewritten(_) | Origin::New { .. });
         Why {
             node,
@@ -188,6 +190,7 @@ impl<'a> Explainer<'a> {
             origin,
             rules: rules(&proof),
             cost: [costs[node.index()], costs.iter().sum()],
+            minimise: self.config.minimise,
             users: self.users(node),
             alternatives: self.alternatives(node, is_changed.then_some(given).filter(|_| proven == node)),
             proof,
@@ -374,7 +377,8 @@ impl fmt::Display for Why {
                 writeln!(f, "    {}{text}\n      {}", rule.rule, rule.why)?;
             }
         }
-        writeln!(f, "  costs {} of {}", time(self.cost[0]), time(self.cost[1]))?;
+        let [own, all] = self.cost.map(|cost| amount(cost, self.minimise));
+        writeln!(f, "  costs {own} of {all}")?;
         let users = if self.users.is_empty() { "nothing".to_owned() } else { self.users.join(", ") };
         writeln!(f, "  used by {users}")?;
         if !self.alternatives.is_empty() {

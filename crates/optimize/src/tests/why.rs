@@ -13,9 +13,11 @@ use super::{
     run, sources,
 };
 use crate::{
-    Config, Origin, Proof, Why, optimize, optimize_timed,
+    Config, Origin, Proof, Why, expression, optimize, optimize_timed,
     rule::{self, Form},
-    tier0, why,
+    tier0,
+    view::{self, Term},
+    why,
 };
 
 /// The values of all expressions of a proof: leaves have those that they have in the graph given.
@@ -63,8 +65,16 @@ fn of_output(graph: &Graph, name: &str) -> Why {
     why
 }
 
+/// The text and the proof, without figures of time, which change with the cost model.
 fn text(why: &Why) -> String {
-    format!("{why}\n{}", why.proof)
+    let text = format!("{why}\n{}", why.proof);
+    let words: Vec<&str> = text.split(' ').collect();
+    let is_unit = |word: &str| ["ns", "µs", "ms"].iter().any(|unit| word.starts_with(unit));
+    let without = words.iter().enumerate().map(|(i, word)| match words.get(i + 1) {
+        Some(next) if is_unit(next) => word.replace(|c: char| c.is_ascii_digit(), "").replace('.', "…"),
+        _ => (*word).to_owned(),
+    });
+    without.collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -89,7 +99,7 @@ fn composed_units_are_explained() {
     let weights = result.ids().find(|&id| result.ty(id) == Type::new(DType::F32, [784, 10])).unwrap();
     let why = why(&graph, &Config::default(), weights).unwrap();
     assert!(matches!(why.origin, Origin::New { .. }), "{why}");
-    insta::assert_snapshot!("weights", why);
+    insta::assert_snapshot!("weights", text(&why));
 }
 
 #[test]
@@ -133,27 +143,46 @@ fn what_does_not_change_is_said_not_to() {
     assert!(kinds[0] > 10 && kinds[1] > 0 && kinds[2] > 0, "{kinds:?}");
 }
 
-/// Does the rule rewrite the expression into the other, as a graph in which each value has one spelling?
+/// The expression as text, with the operands of sums and products in a fixed order.
+fn sorted(graph: &Graph, id: NodeId) -> String {
+    let node = graph.node(id);
+    let mut operands: Vec<String> = node.inputs.iter().map(|&i| sorted(graph, i)).collect();
+    if view::is_commutative(&node.op) {
+        operands.sort();
+    }
+    format!("{:?}{} {operands:?}", node.op, node.ty)
+}
+
+/// Does the rule rewrite the expression into the other?
 fn rewrites(graph: &Graph, name: &str, from: NodeId, to: NodeId) -> bool {
     let compiled = rule::all().iter().find(|c| c.rule.name == name).unwrap();
-    let mut terms = vec![];
+    let expected = sorted(graph, to);
+    let leads_there = |graph: &Graph, term: &Term| {
+        let mut graph = graph.clone();
+        let new = tier0::add_term(&mut graph, term).unwrap();
+        sorted(&graph, new) == expected
+    };
     if let Form::Whole { propose } = compiled.rule.form {
-        terms.extend(propose(graph).into_iter().filter(|(id, _)| *id == from).map(|(_, term)| term));
-    } else {
-        tier0::with_view(graph, |view| {
-            compiled.search(view, from.0, &mut |term| {
-                terms.push(term);
-                true
-            });
-        });
+        // As the whole graph, not as a part of it.
+        let mut alone = graph.clone();
+        alone.set_output("root", from).unwrap();
+        let alone = tier0::compact(&alone);
+        let root = alone.output("root").unwrap();
+        return propose(&alone).iter().any(|(id, term)| *id == root && leads_there(&alone, term));
     }
-    let mut graph = graph.clone();
-    terms.iter().any(|term| tier0::add_term(&mut graph, term).unwrap() == to)
+    tier0::with_view(graph, |view| {
+        let mut found = false;
+        compiled.search(view, from.0, &mut |term| {
+            found |= leads_there(graph, &term);
+            !found
+        });
+        found
+    })
 }
 
 #[test]
 fn proofs_of_the_rules_examples_hold_step_by_step() {
-    let (mut steps, mut checked, mut by_rule) = (0, 0, BTreeSet::new());
+    let (mut steps, mut others, mut by_rule) = (0, vec![], BTreeSet::new());
     for compiled in rule::all() {
         for seed in 1..=3 {
             let graph = rule::graph_of(compiled.rule.example, seed);
@@ -165,15 +194,23 @@ fn proofs_of_the_rules_examples_hold_step_by_step() {
             for step in &why.proof.steps {
                 let (from, to) = if step.forward { (step.from, step.to) } else { (step.to, step.from) };
                 if rule::all().iter().any(|c| c.rule.name == step.rule) {
-                    checked += usize::from(rewrites(&why.proof.graph, step.rule, from, to));
                     by_rule.insert(step.rule);
-                } else {
-                    checked += 1;
+                    // A rule may have looked into a value that the proof does not look into.
+                    let has_leaf = expression(&why.proof.graph, from).contains('%');
+                    if !has_leaf && !rewrites(&why.proof.graph, step.rule, from, to) {
+                        let [from, to] = [from, to].map(|id| expression(&why.proof.graph, id));
+                        others.push(format!("{}: {from} → {to}", step.rule));
+                    }
                 }
             }
         }
     }
-    assert!(checked * 100 >= steps * 95, "only {checked} of {steps} steps are what their rules do");
+    assert!(
+        others.is_empty(),
+        "{} of {steps} steps are not what their rules do:\n{}",
+        others.len(),
+        others.join("\n")
+    );
     let rules = rule::all().len();
     assert!(by_rule.len() * 2 > rules, "{} of {rules} rules are part of a proof", by_rule.len());
 }

@@ -8,29 +8,34 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use super::Explainer;
-use crate::{cost, language::ENode, proof::write_expression, report::time, tier0, trace, view};
+use crate::{Minimise, cost, language::ENode, proof::write_expression, report::amount, tier0, trace, view};
 
 /// Another way to compute a value, and what the graph would cost with it if all else stayed as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alternative {
     /// The expression, down to values of the optimised graph.
     pub text: String,
-    /// Nanoseconds of the model machine by which the whole graph would be dearer.
+    /// By how much the whole graph would be dearer, in the unit of [`Why::cost`](crate::Why::cost).
     pub dearer: f64,
-    /// What would have to be computed in addition, with its nanoseconds; the dearest first.
+    /// What costs are of.
+    pub minimise: Minimise,
+    /// What would have to be computed in addition, with its cost; the dearest first.
     pub needs: Vec<(&'static str, f64)>,
     /// What would not be computed any more.
     pub spares: Vec<(NodeId, &'static str, f64)>,
 }
 
-/// Costs closer than this, in nanoseconds, are equal.
+/// Costs closer than this are equal.
 const EQUAL: f64 = 1e-3;
+/// What costs less is not worth a word.
+const SMALLEST: f64 = 0.05;
 /// So many nodes are named on each side.
 const NAMED: usize = 3;
 
 impl fmt::Display for Alternative {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let by = time(self.dearer.abs());
+        let amount = |cost: f64| amount(cost, self.minimise);
+        let by = amount(self.dearer.abs());
         let verdict = match self.dearer {
             d if d > EQUAL => format!("{by} dearer"),
             d if d < -EQUAL => {
@@ -47,8 +52,8 @@ impl fmt::Display for Alternative {
             let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
             write!(f, "; {verb} {}{more}", named.join(", "))
         };
-        list(f, "needs", self.needs.iter().map(|(op, cost)| format!("{op} ({})", time(*cost))).collect())?;
-        let spares = self.spares.iter().map(|(id, op, cost)| format!("{id} {op} ({})", time(*cost)));
+        list(f, "needs", self.needs.iter().map(|(op, cost)| format!("{op} ({})", amount(*cost))).collect())?;
+        let spares = self.spares.iter().map(|(id, op, cost)| format!("{id} {op} ({})", amount(*cost)));
         list(f, "spares", spares.collect())
     }
 }
@@ -60,6 +65,8 @@ struct Trial<'a> {
     graph: Graph,
     /// The new node of each class.
     built: FxHashMap<Id, NodeId>,
+    /// The new node of each expression.
+    spelled: FxHashMap<NodeId, NodeId>,
     /// The classes that are values of the optimised graph, with the node there.
     known: FxHashMap<Id, NodeId>,
 }
@@ -132,7 +139,7 @@ impl Explainer<'_> {
                     let Some(below) = below.sum::<Option<f64>>() else { continue };
                     let types: SmallVec<[_; 3]> = node.children.iter().map(|&c| egraph[c].data.ty).collect();
                     let op = egraph.analysis.op(node);
-                    let cost = below + cost::node(&self.config.machine, op, &types, &class.data.ty);
+                    let cost = below + cost::of_node(self.config, op, &types, &class.data.ty);
                     if best.get(&class.id).is_none_or(|b| cost < b.0 - EQUAL) {
                         best.insert(class.id, (cost, node.clone()));
                         changed = true;
@@ -168,7 +175,14 @@ impl Explainer<'_> {
         let first = graph.len();
         let known =
             known.iter().map(|(&class, id)| (class, map[id.index()].expect("it was copied"))).collect();
-        let mut trial = Trial { of: self, best, graph, built: FxHashMap::default(), known };
+        let mut trial = Trial {
+            of: self,
+            best,
+            graph,
+            built: FxHashMap::default(),
+            spelled: FxHashMap::default(),
+            known,
+        };
         let new = add(&mut trial);
         let Trial { mut graph, .. } = trial;
         let last = graph.len();
@@ -186,8 +200,7 @@ impl Explainer<'_> {
         let name = |id: NodeId| if id == new { None } else { names.get(&id).map(NodeId::to_string) };
         write_expression(&graph, new, &name, &mut 20, &mut text);
 
-        let machine = &self.config.machine;
-        let (before, after) = (cost::nodes(machine, self.result), cost::nodes(machine, &graph));
+        let (before, after) = (cost::of_nodes(self.config, self.result), cost::of_nodes(self.config, &graph));
         let (was_live, live) = (self.result.live(), graph.live());
         let needs = graph.ids().skip(first).take(last - first).filter(|id| live[id.index()]);
         let mut needs: Vec<_> = needs.map(|id| (graph.node(id).op.name(), after[id.index()])).collect();
@@ -198,12 +211,12 @@ impl Explainer<'_> {
         let spares = self.result.ids().filter(is_spared);
         let mut spares: Vec<_> =
             spares.map(|id| (id, self.result.node(id).op.name(), before[id.index()])).collect();
-        needs.retain(|n| n.1 >= EQUAL);
-        spares.retain(|s| s.2 >= EQUAL);
+        needs.retain(|n| n.1 >= SMALLEST);
+        spares.retain(|s| s.2 >= SMALLEST);
         needs.sort_by(|a, b| b.1.total_cmp(&a.1));
         spares.sort_by(|a, b| b.2.total_cmp(&a.2));
         let dearer = after.iter().sum::<f64>() - before.iter().sum::<f64>();
-        Alternative { text, dearer, needs, spares }
+        Alternative { text, dearer, minimise: self.config.minimise, needs, spares }
     }
 }
 
@@ -217,6 +230,9 @@ impl Trial<'_> {
 
     /// An expression of the trace, down to what is known.
     fn expression(&mut self, id: NodeId) -> NodeId {
+        if let Some(&new) = self.spelled.get(&id) {
+            return new;
+        }
         let node = self.of.trace.graph.node(id);
         let inputs: SmallVec<[NodeId; 3]> = node
             .inputs
@@ -226,7 +242,9 @@ impl Trial<'_> {
                 None => self.expression(i),
             })
             .collect();
-        trace::add(&mut self.graph, &node.op, &inputs)
+        let new = trace::add(&mut self.graph, &node.op, &inputs);
+        self.spelled.insert(id, new);
+        new
     }
 
     fn class(&mut self, class: Id) -> NodeId {
