@@ -515,7 +515,8 @@ impl Printer<'_> {
             }
             _ => {
                 // The square of a name stands with names.
-                let kind = if self.op(id).is_some() && self.is_short(id) { Kind::Name } else { self.kind(id) };
+                let kind =
+                    if self.op(id).is_some() && self.is_short(id) { Kind::Name } else { self.kind(id) };
                 let text = self.text(id, if kind == Kind::Number { Level::Sum } else { Level::Prefix });
                 let side = &mut parts.sides[usize::from(turned)];
                 match text.strip_prefix(self.style.minus()) {
