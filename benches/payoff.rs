@@ -19,8 +19,11 @@ use bespoke::{
 };
 use cpu_time::ThreadTime;
 
-/// The models, and what differs from the sizes they were published with.
-const MODELS: [(&str, fn(Options) -> Options); 7] = [
+/// What differs from the sizes that a model was published with.
+type Sizes = fn(Options) -> Options;
+
+/// The models.
+const MODELS: [(&str, Sizes); 7] = [
     ("mlp", |o| Options { batch: 128, ..o }),
     ("lenet5", |o| Options { batch: 64, ..o }),
     ("resnet18", |o| Options { batch: 16, size: 32, classes: 10, width: 0.25, ..o }),

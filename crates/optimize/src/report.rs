@@ -69,7 +69,7 @@ impl fmt::Display for Finding {
             names.push(format!("{} more", before.len() - NAMED));
         }
         let mut after: Vec<(&str, usize)> = vec![];
-        let all = !self.after.iter().any(|op| computes(op));
+        let all = !self.after.iter().any(&computes);
         for op in self.after.iter().filter(|op| all || computes(op)) {
             match after.iter_mut().find(|a| a.0 == *op) {
                 Some(a) => a.1 += 1,

@@ -50,6 +50,10 @@ impl View for Chosen<'_> {
         self.view.node(class, self.shown(class))
     }
 
+    fn kind(&self, class: Class, _: usize) -> u16 {
+        self.view.kind(class, self.shown(class))
+    }
+
     fn find(&self, op: &Op, children: &[Class]) -> Option<Class> {
         self.view.find(op, children)
     }

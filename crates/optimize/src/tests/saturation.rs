@@ -4,6 +4,7 @@ use super::{decisions::mlp, regions::blocks};
 use crate::{
     Config, Stop,
     extract::{Choices, extract},
+    notes::Notes,
     regions::Region,
     rule::{self, Form},
     saturate::{REACH, saturate},
@@ -15,8 +16,8 @@ fn what_comes_after_the_cap_of_a_rule_comes_in_a_later_round() {
     let region = Region::whole(blocks(10, &[]));
     let [all, few] = [500, 1].map(|matches_per_rule| {
         let config = Config { matches_per_rule, iterations: 100, ..Config::default() };
-        let saturated = saturate(&region, &config).unwrap();
-        assert_eq!(saturated.saturation.stop, Stop::Saturated);
+        let saturated = saturate(&region, &config, &mut Notes::default()).unwrap();
+        assert!(saturated.saturation.stops.contains_key(&Stop::Saturated));
         let choices = Choices::new(&region, &saturated, &config);
         let (best, candidates) = extract(&region, &choices, config.extraction);
         (best.expect("dots are composed").0, candidates, saturated.saturation)
@@ -29,8 +30,8 @@ fn what_comes_after_the_cap_of_a_rule_comes_in_a_later_round() {
 fn work_grows_as_the_graph_does() {
     let config = Config::default();
     let [small, middle, large] = [10, 20, 40].map(|layers| {
-        let (graph, _) = tier0::tier0(&mlp(4, &vec![5; layers]), &config).unwrap();
-        let saturated = saturate(&Region::whole(graph), &config).unwrap();
+        let (graph, _) = tier0::tier0(&mlp(4, &vec![5; layers]), &config, &mut Notes::default()).unwrap();
+        let saturated = saturate(&Region::whole(graph), &config, &mut Notes::default()).unwrap();
         (saturated.saturation.nodes + saturated.applications.len()) as f64
     });
     let ratio = (large - middle) / (middle - small);
@@ -45,8 +46,8 @@ fn stopping_early_is_safe() {
         [(0, 10, 500), (1, 10, 1), (6, 1, 500), (6, 0, 1), (6, 10, 0)]
     {
         let config = Config { iterations, growth, matches_per_rule, ..Config::default() };
-        let saturated = saturate(&region, &config).unwrap();
-        assert_ne!(saturated.saturation.stop, Stop::Saturated, "{config:?}");
+        let saturated = saturate(&region, &config, &mut Notes::default()).unwrap();
+        assert!(!saturated.saturation.stops.contains_key(&Stop::Saturated), "{config:?}");
         let choices = Choices::new(&region, &saturated, &config);
         let (_, candidates) = extract(&region, &choices, config.extraction);
         let input = candidates.iter().find(|c| c.name == "input").expect("the input is one");
