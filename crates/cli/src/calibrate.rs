@@ -27,8 +27,11 @@ pub struct Arguments {
     dry_run: bool,
 }
 
+/// What appends a program's value to a graph.
+type Made = fn(&mut Graph) -> NodeId;
+
 /// A program that is bound by one speed of the machine, which is the second word.
-const SPEEDS: [(&str, &str, fn(&mut Graph) -> NodeId); 11] = [
+const SPEEDS: [(&str, &str, Made); 11] = [
     ("64 sums of 8 numbers, one after the other", "launch", |g| {
         let x = input(g, [8]);
         (0..64)
@@ -65,7 +68,7 @@ const CACHED: usize = 1 << 20;
 const FAR: usize = 1 << 24;
 
 /// Programs of several kinds, to compare the model with.
-const CHECKS: [(&str, fn(&mut Graph) -> NodeId); 10] = [
+const CHECKS: [(&str, Made); 10] = [
     ("dot of 512³", |g| dot(g, DType::F32, [512, 512, 512])),
     ("dot of 64³", |g| dot(g, DType::F32, [64, 64, 64])),
     ("dot of 128×784×256", |g| dot(g, DType::F32, [128, 784, 256])),
@@ -163,7 +166,7 @@ pub fn calibrate(arguments: &Arguments) -> Result<String, Failure> {
 
 /// The machine on which the programs of [`SPEEDS`], and 2·x of more and more numbers, take as long as they did.
 fn machine(speeds: &[Timed], sizes: &[Timed]) -> Machine {
-    let bytes_per_second = |i: usize| (2 * 4 * NEAR << i) as f64 / sizes[i].least;
+    let bytes_per_second = |i: usize| ((2 * 4 * NEAR) << i) as f64 / sizes[i].least;
     let level = |elements: usize| (elements / NEAR).ilog2() as usize;
     // The largest value that is still read and written rather at the speed of its level than at that of the next.
     let largest = |from: usize, to: usize| {

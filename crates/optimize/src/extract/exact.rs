@@ -80,7 +80,7 @@ impl Choices<'_> {
         }
         let cost = |&class: &u32| self.node(incumbent, class).cost;
         let best = self.order(incumbent)?.iter().map(cost).sum();
-        let states = states / alternatives.len().div_ceil(64);
+        let states = states / alternatives.len().div_ceil(64).max(1);
         let mut search = Search::new(alternatives, best, states);
         let mut required = search.empty();
         self.roots.iter().for_each(|&r| unite(&mut required, &search.needs[number[r as usize] as usize]));
