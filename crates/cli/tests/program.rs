@@ -84,40 +84,43 @@ const LOG_SIGMOID: &str = r#"graph {
 }
 "#;
 
+fn joined<'a>(a: &[&'a str], b: &[&'a str]) -> Vec<&'a str> {
+    [a, b].concat()
+}
+
 #[test]
 fn a_node_of_the_optimized_graph_is_explained() {
     let dir = tempfile::tempdir().unwrap();
     let file = path(dir.path(), "g.ir");
     std::fs::write(&file, LOG_SIGMOID).unwrap();
     let optimized = ["inspect", &file, "--stage", "optimized"];
-    let of = |more: &[&str]| [&optimized[..], more].concat();
     assert!(text(&optimized).contains("  %3 = neg %2 : f32[6]\n"));
-    let why = text(&of(&["--why", "%3"]));
+    let why = text(&joined(&optimized, &["--why", "%3"]));
     assert!(
         why.starts_with("%3 = neg %2 : f32[6]\n  is equal to %2 of the graph given, log %1 : f32[6]"),
         "{why}"
     );
     assert!(why.contains("functions/log-sigmoid  (log (sigmoid ?x)) → (neg (softplus (neg ?x)))"), "{why}");
     assert!(why.contains("used by output \"y\""), "{why}");
-    let proof = text(&of(&["--why", "3", "--proof"]));
+    let proof = text(&joined(&optimized, &["--why", "3", "--proof"]));
     let steps = proof.strip_prefix(&why).unwrap_or_else(|| panic!("{proof}"));
     assert_eq!(steps, "\n  log(σ(x))\n= −softplus(−x)\n    by functions/log-sigmoid\n");
     // Durations come on request only, and graphs stay readable with them.
     assert!(!text(&optimized).contains("saturation"));
-    let timed = text(&of(&["--time"]));
+    let timed = text(&joined(&optimized, &["--time"]));
     assert!(timed.contains("saturation") && timed.contains(" searches\n"), "{timed}");
     std::fs::write(&file, timed).unwrap();
     text(&["inspect", &file]);
 
     std::fs::write(&file, LOG_SIGMOID).unwrap();
     let there = "there is no %17 in the optimised graph; its nodes are %0 to %3";
-    assert!(failure(&of(&["--why", "%17"])).contains(there));
+    assert!(failure(&joined(&optimized, &["--why", "%17"])).contains(there));
     for name in ["seventeen", "", "%", "%-1", "99999999999"] {
         let why = format!("--why={name}");
-        assert!(failure(&of(&[&why])).contains(&format!("`{name}` is no node")), "{name}");
+        assert!(failure(&joined(&optimized, &[&why])).contains(&format!("`{name}` is no node")), "{name}");
     }
     assert!(failure(&["inspect", &file, "--why", "%3"]).contains("for --stage optimized"));
-    assert_eq!(bespoke(&of(&["--proof"])).status.code(), Some(2));
+    assert_eq!(bespoke(&joined(&optimized, &["--proof"])).status.code(), Some(2));
 }
 
 #[test]
