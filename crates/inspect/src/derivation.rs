@@ -47,7 +47,7 @@ pub struct Derivation {
 ///
 /// let derived = derive("log(1 + exp(w*x))", &["w".into()], 1)?;
 /// let lines = simplify(&derived, false)?.lines(false);
-/// assert_eq!(lines.last().unwrap(), "∂f/∂w = x·σ(w·x)");
+/// assert_eq!(lines.last().unwrap(), "∂f/∂w = x·σ(s)");
 /// # Ok::<(), bespoke_inspect::DerivationError>(())
 /// ```
 ///

@@ -107,7 +107,7 @@ fn a_frozen_query_folds_what_depends_on_constants_alone_and_keeps_what_changes()
     g.output("y", h + runs);
     g.set_next(runs, runs + 1.0);
     let mut query = g.compile().unwrap();
-    for (name, least) in [("running_mean", 0.5f32), ("running_var", 2.0), ("scale", 0.1), ("shift", -0.3)] {
+    for (name, least) in [("running_mean", 0.5f32), ("running_var", 2.0), ("weight", 0.1), ("bias", -0.3)] {
         let name = format!("batch_norm0/{name}");
         let values = [least, least + 1.0, least + 2.0, least + 3.0];
         query.executable().set_state(&name, &Tensor::from_slice([4], &values).unwrap()).unwrap();

@@ -34,8 +34,7 @@ fn run(program: &mut Executable, inputs: &[(String, Tensor)]) -> Outputs {
 fn goal(architecture: &Architecture, first: f64) -> (f64, usize) {
     let steps = match architecture.name {
         "alexnet" | "neocognitron" | "nin" => 100,
-        "vgg16" => 200,
-        "squeezenet1.1" => 400,
+        "vgg16" | "squeezenet1.1" => 200,
         _ => 30,
     };
     match architecture.task {
@@ -67,6 +66,10 @@ fn is_sound_and_learns(architecture: &Architecture) {
     assert_eq!(model.query.inputs().count(), 1, "{name}: the query asks for more than examples");
 
     let mut step = started(&model.training, &model.start);
+    if name == "squeezenet1.1" {
+        // At the rate for large batches, whether so few images are learned depends on the last bit of a weight.
+        step.set_state("sgd/learning_rate", &Tensor::scalar(5e-4f32)).unwrap();
+    }
     let mut inputs = sample_inputs(&model.training);
     if architecture.task == Task::Images {
         let labels: Vec<i32> = (0..architecture.small.batch as i32).collect();
