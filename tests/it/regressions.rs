@@ -9,7 +9,7 @@ use bespoke_testkit::random_inputs;
 
 use crate::columns::{agree, no_failures, optimized_agrees, passes};
 
-const GRAPHS: [(&str, &str); 7] = [
+const GRAPHS: [(&str, &str); 8] = [
     (
         "a reduction of nothing asked for elements",
         r#"graph {
@@ -84,6 +84,30 @@ const GRAPHS: [(&str, &str); 7] = [
   %3 = reduce_sum %2 {axes=[1]} : f32[40]
   %4 = eq %1, %3 : bool[40]
   output "y" = %4
+}"#,
+    ),
+    (
+        "a product with a scalar was taken for one with an image, whose features were counted",
+        r#"graph {
+  %0 = state {name="scope/s1"} : f64[5,3]
+  %1 = input {name="cut0"} : u8[5,3]
+  %2 = max %1, %1 : u8[5,3]
+  %3 = constant {value=0.4068105518176388} : f64[]
+  %4 = broadcast %3 {axes=[]} : f64[5]
+  %5 = broadcast %4 {axes=[0]} : f64[5,3]
+  %6 = scatter_add %0, %2, %5 {axis=1, batch=1} : f64[5,3]
+  %7 = state {name="scope/s5"} : bool[16,17,2]
+  %8 = constant {value=-1.0422969} : f32[]
+  %9 = broadcast %8 {axes=[]} : f32[13]
+  %10 = broadcast %9 {axes=[1]} : f32[13,13]
+  %11 = dot %10, %10 {contract=[1]x[0]} : f32[13,13]
+  %12 = transpose %11 {permutation=[1,0]} : f32[13,13]
+  %13 = add %11, %12 : f32[13,13]
+  %14 = mul %13, %10 : f32[13,13]
+  %15 = sin %14 : f32[13,13]
+  output "y0" = %15
+  output "after scope/s1" = %6
+  output "after scope/s5" = %7
 }"#,
     ),
 ];

@@ -239,12 +239,15 @@ fn of_dot(view: &dyn View, _: Class, op: &Op, children: &Children) -> Option<Ter
         let (rank, other) = (ranks[image], ranks[1 - image]);
         let contract =
             if image == 0 { (&d.contract.0, &d.contract.1) } else { (&d.contract.1, &d.contract.0) };
+        if rank < 3 || other != 2 {
+            return None;
+        }
         // Where the product has features and the axes of the image without its second.
         let features = if image == 0 { rank - 1 } else { 0 };
         let mut places = (0..rank).filter(|&a| a != features);
         let mut to = vec![places.next()?, features];
         to.extend(places);
-        if rank < 3 || other != 2 || !d.batch.0.is_empty() || contract.0[..] != [1] || t.permutation != to {
+        if !d.batch.0.is_empty() || contract.0[..] != [1] || t.permutation != to {
             return None;
         }
         let order = if contract.1[..] == [0] { vec![1, 0] } else { vec![0, 1] };
