@@ -355,7 +355,7 @@ impl fmt::Display for Report {
             let [before, after] = self.loops;
             writeln!(
                 f,
-                "  loops taken apart: {before} → {after}; what needs no earlier step is computed for all at once"
+                "  loops taken apart: {before} → {after}; all steps are computed at once"
             )?;
         }
         let (named, others) = self.found.split_at(self.found.len().min(FINDINGS));
