@@ -353,10 +353,7 @@ impl fmt::Display for Report {
         }
         if self.loops[0] > 0 {
             let [before, after] = self.loops;
-            writeln!(
-                f,
-                "  loops taken apart: {before} → {after}; all steps are computed at once"
-            )?;
+            writeln!(f, "  loops taken apart: {before} → {after}; all steps are computed at once")?;
         }
         let (named, others) = self.found.split_at(self.found.len().min(FINDINGS));
         for finding in named {
