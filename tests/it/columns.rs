@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bespoke_compiler::{Artifact, Config, Event, compile};
 use bespoke_graph::{Graph, Values};
-use bespoke_lower::{Fusion, lower};
+use bespoke_lower::{Config as Choices, Fusion, Isa, lower};
 use bespoke_runtime::{Compiled, Executable};
 use bespoke_tensor::{DType, Tensor};
 use bespoke_testkit::{
@@ -22,8 +22,8 @@ pub type Sources = BTreeMap<String, Tensor>;
 pub fn agree(graph: &Graph, sources: &Sources) -> Result<(), String> {
     let source = |name: &str| sources.get(name).cloned();
     let expected = reference(graph, &source).map_err(|e| format!("eval: {e}"))?;
-    let interpreted = |fusion: Fusion| {
-        let program = lower(graph, fusion).map_err(|e| format!("lower: {e}"))?;
+    let interpreted = |fusion: Fusion, isa: Isa| {
+        let program = lower(graph, Choices { fusion, isa }).map_err(|e| format!("lower: {e}"))?;
         let violations = bespoke_lower::verify(&program);
         if !violations.is_empty() {
             return Err(format!("lower: {violations:#?}\n{program}"));
@@ -33,8 +33,8 @@ pub fn agree(graph: &Graph, sources: &Sources) -> Result<(), String> {
         compare_values(&values, &expected).map_err(|e| format!("interpreted program: {e}\n{program}"))?;
         Ok(program)
     };
-    interpreted(Fusion::Separate)?;
-    let program = interpreted(Fusion::Priced)?;
+    interpreted(Fusion::Separate, Isa::Portable)?;
+    let program = interpreted(Fusion::Priced, Isa::detect())?;
     let text = program.to_string();
     let compiled = Compiled::new(program, false).map_err(|e| format!("codegen: {e}\n{text}"))?;
     let compiled = Arc::new(compiled);

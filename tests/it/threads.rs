@@ -161,7 +161,7 @@ fn large_kernels_are_right_on_any_number_of_threads() {
         let mut graph = Graph::new();
         build(&mut graph);
         let sources = random_inputs(&graph, 1, false);
-        let program = bespoke_lower::lower(&graph, bespoke_lower::Fusion::default()).expect("it is small");
+        let program = bespoke_lower::lower(&graph, bespoke_lower::Config::default()).expect("it is small");
         assert_eq!(bespoke_lower::verify(&program), Vec::<String>::new(), "{name}");
         let compiled = Compiled::new(program, false).expect("every program has code");
         let compiled = Arc::new(compiled);

@@ -1,8 +1,8 @@
 //! From loop kernels to machine code, through Cranelift.
 
+mod assembled;
 mod disassemble;
 mod error;
-mod gather;
 #[allow(unsafe_code)] // owns executable memory; every block says why it may
 mod module;
 mod program;
@@ -12,5 +12,5 @@ mod translate;
 mod vector;
 
 pub use error::CodegenError;
-pub use module::{FunctionId, GatherFn, KernelFn, Module, ModuleBuilder, RANGE_ALIGNMENT, TileFn};
+pub use module::{FunctionId, KernelFn, Module, ModuleBuilder, RANGE_ALIGNMENT, TileFn};
 pub use program::{LaunchCode, ProgramCode, generate};

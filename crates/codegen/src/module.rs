@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt};
 
 use bespoke_loops::{FunctionCode, Kernel, verify};
-use bespoke_lower::{Side, Tile};
+use bespoke_lower::{TileCode, Vectors};
 use cranelift_codegen::{
     Context, FinalizedMachReloc, FinalizedRelocTarget,
     control::ControlPlane,
@@ -19,17 +19,14 @@ use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module as _, ModuleReloc, default_libcall_names};
 use rayon::prelude::*;
 
-use crate::{CodegenError, disassemble, gather, tile, translate};
+use crate::{CodegenError, assembled, disassemble, tile, translate};
 
 /// A loop kernel's code: the addresses of its buffers, and the piece of its range to run.
 pub type KernelFn = unsafe extern "C" fn(args: *const *mut u8, begin: i64, end: i64);
 
-/// A register tile's code: panels a and b, steps k, the result and its row's length in elements.
-pub type TileFn = unsafe extern "C" fn(a: *const u8, b: *const u8, k: i64, c: *mut u8, ldc: i64);
-
-/// The code of a register tile that gathers one operand: as [`TileFn`]; then the byte offsets of the terms and (for rows) of the
-/// rows, and whether to add to what is in c.
-pub type GatherFn = unsafe extern "C" fn(
+/// A register tile's code: the operands a and b, terms k, the result and its row's length in elements; of an operand that is
+/// gathered, the byte offsets of the terms and (for rows) of the rows; and whether to add to what is in the result.
+pub type TileFn = unsafe extern "C" fn(
     a: *const u8,
     b: *const u8,
     k: i64,
@@ -51,8 +48,7 @@ pub struct FunctionId(usize);
 enum Source<'a> {
     /// A loop kernel, and whether all its buffers are padded.
     Kernel(&'a Kernel, bool),
-    Tile(Tile),
-    Gather(Tile, Side),
+    Tile(TileCode),
 }
 
 /// Collects functions. Equal kernels and equal tiles become one function.
@@ -60,7 +56,7 @@ enum Source<'a> {
 pub struct ModuleBuilder<'a> {
     sources: Vec<(String, Source<'a>)>,
     texts: HashMap<(String, bool), FunctionId>,
-    tiles: HashMap<(Tile, Option<Side>), FunctionId>,
+    tiles: HashMap<TileCode, FunctionId>,
     invalid: Vec<String>,
 }
 
@@ -100,22 +96,11 @@ impl<'a> ModuleBuilder<'a> {
     }
 
     /// Adds a register tile.
-    pub fn add_tile(&mut self, tile: Tile) -> FunctionId {
+    pub fn add_tile(&mut self, code: TileCode) -> FunctionId {
         let next = FunctionId(self.sources.len());
-        let id = *self.tiles.entry((tile, None)).or_insert(next);
+        let id = *self.tiles.entry(code).or_insert(next);
         if id == next {
-            self.sources.push((format!("tile_{}_{}x{}", tile.dtype, tile.mr, tile.nr), Source::Tile(tile)));
-        }
-        id
-    }
-
-    /// Adds a register tile that gathers one operand.
-    pub fn add_gather(&mut self, tile: Tile, side: Side) -> FunctionId {
-        let next = FunctionId(self.sources.len());
-        let id = *self.tiles.entry((tile, Some(side))).or_insert(next);
-        if id == next {
-            let name = format!("tile_{}_{}x{}_{side}", tile.dtype, tile.mr, tile.nr);
-            self.sources.push((name, Source::Gather(tile, side)));
+            self.sources.push((code.to_string(), Source::Tile(code)));
         }
         id
     }
@@ -142,11 +127,7 @@ impl<'a> ModuleBuilder<'a> {
             .map_init(
                 || (Context::new(), FunctionBuilderContext::new()),
                 |(context, builder), (name, source)| {
-                    let isa = if matches!(source, Source::Tile(_) | Source::Gather(..)) {
-                        &plain
-                    } else {
-                        &optimised
-                    };
+                    let isa = if matches!(source, Source::Tile(_)) { &plain } else { &optimised };
                     compile(name, source, isa, context, builder, keep_text)
                 },
             )
@@ -202,11 +183,23 @@ fn compile(
     builder_context: &mut FunctionBuilderContext,
     keep_text: bool,
 ) -> Result<Compiled, CodegenError> {
+    let refused = |reason: String| CodegenError::Function { function: name.to_owned(), reason };
+    if let Source::Tile(code) = source
+        && let Vectors::Bytes(_) = code.tile.vectors
+    {
+        return Ok(Compiled {
+            name: name.to_owned(),
+            bytes: assembled::tile::assemble(*code).map_err(refused)?,
+            alignment: 64,
+            relocations: vec![],
+            calls: vec![],
+            clif: None,
+        });
+    }
     context.clear();
     let arguments = match source {
         Source::Kernel(..) => 3,
-        Source::Tile(_) => 5,
-        Source::Gather(..) => 8,
+        Source::Tile(_) => 8,
     };
     let mut signature = Signature::new(CallConv::triple_default(isa.triple()));
     signature.params = vec![AbiParam::new(types::I64); arguments];
@@ -241,12 +234,10 @@ fn compile(
                 reference
             })
         }
-        Source::Tile(tile) => tile::emit(*tile, &mut builder),
-        Source::Gather(tile, side) => gather::emit(*tile, *side, &mut builder),
+        Source::Tile(code) => tile::emit(*code, &mut builder),
     }
     builder.finalize(isa.frontend_config());
     let clif = keep_text.then(|| context.func.display().to_string());
-    let refused = |reason: String| CodegenError::Function { function: name.to_owned(), reason };
     let code = context
         .compile(isa.as_ref(), &mut ControlPlane::default())
         .map_err(|e| refused(format!("{:?}", e.inner)))?;
@@ -364,17 +355,10 @@ impl Module {
         unsafe { std::mem::transmute::<*const u8, KernelFn>(self.functions[id.0].address) }
     }
 
-    /// The code of a register tile. It may be called while the module lives, with whole panels.
+    /// The code of a register tile. It may be called while the module lives, with operands that hold all that it reads.
     pub fn tile(&self, id: FunctionId) -> TileFn {
         // SAFETY: the address is that of a function with this signature (`compile`).
         unsafe { std::mem::transmute::<*const u8, TileFn>(self.functions[id.0].address) }
-    }
-
-    /// The code of a register tile that gathers one operand. It may be called while the module lives, with whole panels and
-    /// offsets that stay within the other operand.
-    pub fn gather(&self, id: FunctionId) -> GatherFn {
-        // SAFETY: the address is that of a function with this signature (`compile`).
-        unsafe { std::mem::transmute::<*const u8, GatherFn>(self.functions[id.0].address) }
     }
 
     /// The bytes of all functions.
@@ -426,6 +410,7 @@ impl Drop for Module {
 #[cfg(test)]
 mod tests {
     use bespoke_loops::{interpret, parse_kernel};
+    use bespoke_lower::{Access, Tile};
     use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
     use super::*;
@@ -441,6 +426,15 @@ kernel fused(b0: f32[23] read, b1: f64[23] read, b2: f32[23] write, b3: f64[23] 
   }
 }
 ";
+
+    fn tile(dtype: DType, mr: usize, nr: usize) -> TileCode {
+        let size = dtype.size() as i64;
+        TileCode {
+            tile: Tile { dtype, mr, nr, vectors: Vectors::Portable },
+            left: Access::Steps { line: size, term: mr as i64 * size },
+            right: Access::Steps { line: size, term: nr as i64 * size },
+        }
+    }
 
     fn fused() -> Kernel {
         parse_kernel(FUSED, &[]).unwrap()
@@ -461,7 +455,7 @@ kernel fused(b0: f32[23] read, b1: f64[23] read, b2: f32[23] write, b3: f64[23] 
         for without in [&[], lesser] {
             let mut builder = ModuleBuilder::new();
             let id = builder.add_kernel(&kernel);
-            let tile = builder.add_tile(Tile { dtype: DType::F32, mr: 2, nr: 4 });
+            let tile = builder.add_tile(tile(DType::F32, 2, 4));
             let module = builder.finish_without(without, false).unwrap();
             let mut got = buffers.to_vec();
             let args: Vec<*mut u8> = got.iter_mut().map(Tensor::as_mut_ptr).collect();
@@ -471,7 +465,10 @@ kernel fused(b0: f32[23] read, b1: f64[23] read, b2: f32[23] write, b3: f64[23] 
             let (a, b, mut c) = ([3f32, 5.0], [1f32, 2.0, 3.0, 4.0], [0f32; 8]);
             let result = c.as_mut_ptr().cast();
             // SAFETY: one step of two rows by four columns.
-            unsafe { module.tile(tile)(a.as_ptr().cast(), b.as_ptr().cast(), 1, result, 4) };
+            unsafe {
+                let none = std::ptr::null();
+                module.tile(tile)(a.as_ptr().cast(), b.as_ptr().cast(), 1, result, 4, none, none, 0);
+            }
             assert_eq!(c, [3.0, 6.0, 9.0, 12.0, 5.0, 10.0, 15.0, 20.0], "without {without:?}");
         }
     }
@@ -509,7 +506,7 @@ kernel fused(b0: f32[23] read, b1: f64[23] read, b2: f32[23] write, b3: f64[23] 
         let mut builder = ModuleBuilder::new();
         let ids = [&first, &second, &other].map(|k| builder.add_kernel(k));
         assert!(ids[0] == ids[1] && ids[1] != ids[2], "{ids:?}");
-        let tiles = [DType::F32, DType::F32, DType::F64].map(|d| builder.add_tile(Tile::of(d)));
+        let tiles = [DType::F32, DType::F32, DType::F64].map(|d| builder.add_tile(tile(d, 2, 4)));
         assert!(tiles[0] == tiles[1] && tiles[1] != tiles[2], "{tiles:?}");
         let module = builder.finish(true).unwrap();
         assert_eq!(module.ids().count(), 4);

@@ -14,6 +14,8 @@ pub enum LaunchCode {
     Contraction {
         /// The register tile.
         tile: FunctionId,
+        /// That of the last rows, if they are fewer.
+        last: Option<FunctionId>,
         /// What packs the panels of B, if this launch does.
         pack: Option<FunctionId>,
         /// What runs over finished rows.
@@ -51,10 +53,8 @@ fn launches<'a>(program: &'a Program, builder: &mut ModuleBuilder<'a>) -> Vec<La
         code.push(match &launch.work {
             Work::Loops(k) => LaunchCode::Loops(add(builder, k, sliced)),
             Work::Contraction(c) => LaunchCode::Contraction {
-                tile: match &c.gathered {
-                    Some(gathered) => builder.add_gather(c.tile, gathered.side),
-                    None => builder.add_tile(c.tile),
-                },
+                tile: builder.add_tile(c.tiles().0),
+                last: c.tiles().1.map(|t| builder.add_tile(t)),
                 pack: match &c.b {
                     Panels::Packed(pack, args) => {
                         Some(add(builder, pack, args.iter().any(|&a| program.buffers[a].sliced)))

@@ -388,79 +388,86 @@ kernel by_sum(b0: i64[32] read, b1: i32[16] read, b2: i32[32] write) {
     check(&kernel, &[sums, values(DType::I32, 16, 1), zeros], true);
 }
 
-/// The register tile against plain sums, whole and with any number of steps.
+/// Every tile, with operands in panels, where they lie and gathered, against plain sums, from the start and going on.
 #[test]
 fn tiles() {
-    use bespoke_lower::Tile;
-    for dtype in [DType::F32, DType::F64] {
-        let tile = Tile::of(dtype);
-        let mut builder = ModuleBuilder::new();
-        let id = builder.add_tile(tile);
-        let module = builder.finish(false).unwrap();
-        for k in [0usize, 1, 3, 4, 5, 8, 31] {
-            let (mr, nr, ldc) = (tile.mr, tile.nr, tile.nr + 3);
-            let whole =
-                |n, m: i64| Tensor::from_fn(Type::new(dtype, [n]), |i| Scalar::I64(i as i64 * m % 7 - 3));
-            let (a, b) = (whole(k * mr, 5), whole(k * nr, 3));
-            let mut c = Tensor::full([mr * ldc], Scalar::from_f64(dtype, 99.0));
-            // SAFETY: the panels are whole and c has room for mr rows.
-            unsafe { module.tile(id)(a.as_ptr(), b.as_ptr(), k as i64, c.as_mut_ptr(), ldc as i64) };
-            for i in 0..mr {
-                for j in 0..ldc {
-                    let sum: f64 = (0..k)
-                        .map(|k| a.get(k * mr + i).to_f64() * b.get(k * nr + j.min(nr - 1)).to_f64())
-                        .sum();
-                    let expected = if j < nr { sum } else { 99.0 };
-                    assert_eq!(c.get(i * ldc + j).to_f64(), expected, "{dtype} k={k} [{i},{j}]");
-                }
+    use bespoke_lower::{Access, Isa, Tile, TileCode, Vectors};
+    let portable =
+        [(5, 2), (3, 3), (2, 4), (8, 1), (1, 1)].map(|(rows, columns)| (16, rows, columns, Isa::Portable));
+    let narrow = [16, 32].into_iter().flat_map(|bytes| {
+        [(6, 2), (4, 3), (12, 1), (11, 1), (1, 2)].map(|(rows, columns)| (bytes, rows, columns, Isa::Avx2))
+    });
+    let wide = [(14, 2), (9, 3), (6, 4), (28, 1), (11, 2), (1, 1)]
+        .map(|(rows, columns)| (64, rows, columns, Isa::Avx512));
+    for (bytes, mr, columns, isa) in portable.into_iter().chain(narrow).chain(wide) {
+        if isa > Isa::detect() {
+            continue;
+        }
+        for dtype in [DType::F32, DType::F64] {
+            let size = dtype.size() as i64;
+            let vectors = if isa == Isa::Portable { Vectors::Portable } else { Vectors::Bytes(bytes) };
+            let tile = Tile { dtype, mr, nr: columns * bytes / dtype.size(), vectors };
+            let nr = tile.nr;
+            let panels = (
+                Access::Steps { line: size, term: mr as i64 * size },
+                Access::Steps { line: size, term: nr as i64 * size },
+            );
+            let lying = (
+                Access::Steps { line: 53 * size, term: size },
+                Access::Steps { line: size, term: 101 * size },
+            );
+            let mut kinds = vec![panels, lying, (panels.0, Access::Table)];
+            if mr <= 11 {
+                kinds.push((Access::Table, panels.1));
+            }
+            for (left, right) in kinds {
+                check_tile(TileCode { tile, left, right });
             }
         }
     }
 }
 
-/// Tiles that gather rows or columns against plain sums, from the start and going on.
-#[test]
-fn gathering_tiles() {
-    use bespoke_lower::{Side, Tile};
-    let cases =
-        [(DType::F32, 5, 8), (DType::F32, 8, 4), (DType::F32, 2, 16), (DType::F64, 3, 6), (DType::F64, 6, 4)];
-    for ((dtype, mr, nr), side) in cases.into_iter().flat_map(|c| [(c, Side::Rows), (c, Side::Columns)]) {
-        let mut builder = ModuleBuilder::new();
-        let id = builder.add_gather(Tile { dtype, mr, nr }, side);
-        let module = builder.finish(false).unwrap();
-        for (k, add) in [(0usize, false), (1, true), (4, false), (7, true), (31, false)] {
-            let whole =
-                |n, m: i64| Tensor::from_fn(Type::new(dtype, [n]), |i| Scalar::I64(i as i64 * m % 7 - 3));
-            let (panel, image, ldc) = (whole(k * mr.max(nr), 5), whole(400, 3), nr + 3);
-            let size = dtype.size();
-            let (terms, rows): (Vec<usize>, Vec<usize>) =
-                ((0..k).map(|k| k * 37 % 200).collect(), (0..mr).map(|i| i * 23).collect());
-            let bytes = |v: &[usize]| v.iter().map(|&o| (o * size) as i64).collect::<Vec<_>>();
-            let mut c = Tensor::full([mr * ldc], Scalar::from_f64(dtype, 9.0));
-            let (a, b) = if side == Side::Rows { (&image, &panel) } else { (&panel, &image) };
-            let (t, r) = (bytes(&terms), bytes(&rows));
-            // SAFETY: the panel is whole, all offsets lie within the image, and c has room for mr rows.
-            unsafe {
-                module.gather(id)(
-                    a.as_ptr(),
-                    b.as_ptr(),
-                    k as i64,
-                    c.as_mut_ptr(),
-                    ldc as i64,
-                    t.as_ptr(),
-                    r.as_ptr(),
-                    i64::from(add),
-                );
+fn check_tile(code: bespoke_lower::TileCode) {
+    use bespoke_lower::{Access, Tile};
+    let Tile { dtype, mr, nr, .. } = code.tile;
+    let size = dtype.size();
+    let mut builder = ModuleBuilder::new();
+    let id = builder.add_tile(code);
+    let module = builder.finish(false).unwrap();
+    for (k, add) in [(0usize, false), (1, true), (3, false), (4, false), (7, true), (31, false)] {
+        let whole = |n, m: i64| Tensor::from_fn(Type::new(dtype, [n]), |i| Scalar::I64(i as i64 * m % 7 - 3));
+        let (a, b, ldc) = (whole(4000, 5), whole(4000, 3), nr + 3);
+        let (terms, rows): (Vec<usize>, Vec<usize>) =
+            ((0..k).map(|k| k * 37 % 200).collect(), (0..mr).map(|i| i * 23).collect());
+        let bytes = |v: &[usize]| v.iter().map(|&o| (o * size) as i64).collect::<Vec<_>>();
+        let mut c = Tensor::full([mr * ldc], Scalar::from_f64(dtype, 9.0));
+        let (t, r) = (bytes(&terms), bytes(&rows));
+        // SAFETY: operands and offsets are as large as what is read, and c has room for mr rows.
+        unsafe {
+            module.tile(id)(
+                a.as_ptr(),
+                b.as_ptr(),
+                k as i64,
+                c.as_mut_ptr(),
+                ldc as i64,
+                t.as_ptr(),
+                r.as_ptr(),
+                i64::from(add),
+            );
+        }
+        let place = |access: Access, line: usize, term: usize, start: usize| match access {
+            Access::Steps { line: step, term: along } => {
+                (line as i64 * step + term as i64 * along) as usize / size
             }
-            for (i, j) in (0..mr).flat_map(|i| (0..ldc).map(move |j| (i, j))) {
-                let term = |k: usize| match side {
-                    Side::Rows => image.get(rows[i] + terms[k]).to_f64() * panel.get(k * nr + j).to_f64(),
-                    Side::Columns => panel.get(k * mr + i).to_f64() * image.get(terms[k] + j).to_f64(),
-                };
-                let sum = || (0..k).map(term).sum::<f64>() + if add { 9.0 } else { 0.0 };
-                let expected = if j < nr { sum() } else { 9.0 };
-                assert_eq!(c.get(i * ldc + j).to_f64(), expected, "{dtype} {side} k={k} [{i},{j}]");
-            }
+            Access::Table => start + terms[term],
+        };
+        for (i, j) in (0..mr).flat_map(|i| (0..ldc).map(move |j| (i, j))) {
+            let term = |k: usize| {
+                a.get(place(code.left, i, k, rows[i])).to_f64() * b.get(place(code.right, j, k, j)).to_f64()
+            };
+            let sum = || (0..k).map(term).sum::<f64>() + if add { 9.0 } else { 0.0 };
+            let expected = if j < nr { sum() } else { 9.0 };
+            assert_eq!(c.get(i * ldc + j).to_f64(), expected, "{code} k={k} [{i},{j}]");
         }
     }
 }

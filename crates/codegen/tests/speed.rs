@@ -5,13 +5,15 @@
 use std::time::Instant;
 
 use bespoke_codegen::ModuleBuilder;
-use bespoke_lower::Tile;
+use bespoke_lower::{Access, Isa, Tile, TileCode, Vectors};
 use bespoke_tensor::{DType, Tensor, Type};
 
 /// Billions of operations a second on panels that stay in the nearest cache; the best of several runs.
 fn speed(tile: Tile, k: usize) -> f64 {
     let mut builder = ModuleBuilder::new();
-    let id = builder.add_tile(tile);
+    let step = tile.dtype.size() as i64;
+    let panel = |width: usize| Access::Steps { line: step, term: width as i64 * step };
+    let id = builder.add_tile(TileCode { tile, left: panel(tile.mr), right: panel(tile.nr) });
     let module = builder.finish(false).unwrap();
     let code = module.tile(id);
     let ones = |n| Tensor::from_fn(Type::new(tile.dtype, [n]), |_| bespoke_tensor::Scalar::I64(1));
@@ -22,7 +24,10 @@ fn speed(tile: Tile, k: usize) -> f64 {
             let start = Instant::now();
             for _ in 0..calls {
                 // SAFETY: the panels have k steps, and c has room for the tile.
-                unsafe { code(a.as_ptr(), b.as_ptr(), k as i64, c.as_mut_ptr(), tile.nr as i64) };
+                unsafe {
+                    let none = std::ptr::null();
+                    code(a.as_ptr(), b.as_ptr(), k as i64, c.as_mut_ptr(), tile.nr as i64, none, none, 0);
+                }
             }
             start.elapsed().as_secs_f64()
         })
@@ -34,16 +39,19 @@ fn speed(tile: Tile, k: usize) -> f64 {
 #[test]
 #[ignore = "measures"]
 fn register_tiles() {
-    let sizes = [
-        (DType::F32, [(4, 8), (5, 8), (6, 8), (3, 12), (4, 12), (3, 16)]),
-        (DType::F64, [(4, 4), (5, 4), (6, 4), (3, 6), (4, 6), (3, 8)]),
-    ];
-    for (dtype, sizes) in sizes {
-        for (mr, nr) in sizes {
-            let tile = Tile { dtype, mr, nr };
-            let [short, long] = [16, 256].map(|k| speed(tile, k));
-            let default = if tile == Tile::of(dtype) { "  (default)" } else { "" };
-            println!("{dtype} {mr}x{nr}: {short:5.1} GFLOP/s at k = 16, {long:5.1} at k = 256{default}");
+    let portable =
+        [(4, 2), (5, 2), (6, 2), (3, 3), (2, 4), (8, 1)].map(|t| (Isa::Portable, Vectors::Portable, t));
+    let narrow = [(6, 2), (5, 2), (4, 3), (12, 1)].map(|t| (Isa::Avx2, Vectors::Bytes(32), t));
+    let wide = [(14, 2), (13, 2), (11, 2), (4, 2), (9, 3), (6, 4), (28, 1)]
+        .map(|t| (Isa::Avx512, Vectors::Bytes(64), t));
+    for (isa, vectors, (mr, columns)) in portable.into_iter().chain(narrow).chain(wide) {
+        if isa > Isa::detect() {
+            continue;
+        }
+        for dtype in [DType::F32, DType::F64] {
+            let nr = columns * vectors.bytes() / dtype.size();
+            let [short, long] = [16, 256].map(|k| speed(Tile { dtype, mr, nr, vectors }, k));
+            println!("{isa} {dtype} {mr}x{nr}: {short:5.1} GFLOP/s at k = 16, {long:5.1} at k = 256");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What can be chosen.
 
-use bespoke_lower::Fusion;
+use bespoke_lower::{Fusion, Isa};
 
 /// Choices for compilation. The default optimises and uses all threads of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -12,6 +12,8 @@ pub struct Config {
     pub measure: usize,
     /// Which operators share kernels.
     pub fusion: Fusion,
+    /// What products of matrices are made of; the machine must have it.
+    pub isa: Isa,
     /// The number of threads that share large kernels, at most 64; 0: as many as the machine has. Results do not depend on it.
     pub threads: usize,
     /// Keep the text of the intermediate code for inspection; it costs a little time.
@@ -24,6 +26,7 @@ impl Default for Config {
             optimize: Some(bespoke_optimize::Config::default()),
             measure: 0,
             fusion: Fusion::default(),
+            isa: Isa::detect(),
             threads: 0,
             keep_text: false,
         }

@@ -15,7 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub use bespoke_lower::Fusion;
+pub use bespoke_lower::{Fusion, Isa};
 
 mod cache;
 mod calibration;

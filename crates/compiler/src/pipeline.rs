@@ -95,7 +95,8 @@ pub fn compile(
 
 /// The program of a graph, which checks inputs as the graph that was given asks for.
 pub fn lower(graph: &Graph, given: &Graph, config: &Config) -> Result<Program, CompileError> {
-    let mut program = bespoke_lower::lower(graph, config.fusion).map_err(CompileError::at(Stage::Lowered))?;
+    let choices = bespoke_lower::Config { fusion: config.fusion, isa: config.isa };
+    let mut program = bespoke_lower::lower(graph, choices).map_err(CompileError::at(Stage::Lowered))?;
     program.checks = bespoke_graph::index_inputs(given);
     check("program", &program, || bespoke_lower::verify(&program));
     Ok(program)

@@ -5,30 +5,12 @@
 
 use std::{fmt, ops::Range};
 
-use bespoke_graph::{Graph, NodeId, Op};
+use crate::{
+    BufferIndex, Isa, convolution,
+    tile::{self, Access, Tile, TileCode},
+};
+use bespoke_graph::{Graph, NodeId, Op, op::Dot};
 use bespoke_loops::Kernel;
-use bespoke_tensor::DType;
-
-use crate::{BufferIndex, convolution};
-
-/// The register tile: `mr` rows by `nr` columns of the result at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Tile {
-    /// f32 or f64.
-    pub dtype: DType,
-    /// Rows.
-    pub mr: usize,
-    /// Columns, a multiple of the lanes of a vector.
-    pub nr: usize,
-}
-
-impl Tile {
-    /// The tile for an element type: as many accumulators as leave registers for two vectors of B and the element of A (six
-    /// rows spill, and are an eighth slower).
-    pub fn of(dtype: DType) -> Tile {
-        Tile { dtype, mr: 5, nr: if dtype == DType::F64 { 4 } else { 8 } }
-    }
-}
 
 /// The extents of a matrix product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +25,12 @@ pub struct Extents {
     pub k: usize,
 }
 
-/// Where the panels of B come from.
+/// Where B comes from.
 #[derive(Clone, Debug)]
 pub enum Panels {
-    /// A kernel before this launch has packed all of them.
+    /// In a buffer.
     Buffer(BufferIndex),
-    /// Packed into the thread's scratch memory, product by product: its range is that of the products, its first buffer the
+    /// Panels that are packed into the thread's scratch memory, product by product: its range is that of the products, its first buffer the
     /// panels of all of them (of which only the current ones exist), then these.
     Packed(Box<Kernel>, Vec<BufferIndex>),
 }
@@ -68,15 +50,31 @@ impl fmt::Display for Side {
     }
 }
 
-/// An operand that is not packed, but read where it lies: the element of a row (or column) and term is `starts + terms` from
-/// where that of the product begins, the other columns of a panel after it. All in bytes.
+/// How an operand lies. All in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// In panels: of A `[a_batch][⌈m / mr⌉][k][mr]`, the last padded with any values; of B `[batch][panels of B][k][nr]`.
+    Panels,
+    /// As a tensor whose rows (of A) or terms (of B) are whole: see [`Access::Steps`].
+    Strided {
+        /// Where the operand of each product begins.
+        starts: Vec<i64>,
+        /// From row to row of A, from column to column of B: there that of an element.
+        line: i64,
+        /// From term to term.
+        term: i64,
+    },
+    /// As a tensor from which lines are gathered.
+    Gathered(Gathered),
+}
+
+/// An operand that is read where it lies: the element of a row (or column) and term is `starts + terms` from where that of the
+/// product begins, the other columns of a panel after it. All in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gathered {
-    /// A or B.
-    pub side: Side,
     /// From one product's operand to the next one's.
     pub batch: i64,
-    /// Of each row, a whole number of panels; or of the first column of each panel.
+    /// Of each row; or of the first column of each panel.
     pub starts: Vec<i64>,
     /// Of each of the k terms.
     pub terms: Vec<i64>,
@@ -95,14 +93,16 @@ pub struct Contraction {
     pub tile: Tile,
     /// The columns are runs of so many: no panel of B reaches from one run into the next.
     pub run: usize,
-    /// A in panels `[a_batch][⌈m / mr⌉][k][mr]`, the last padded with any values.
+    /// A.
     pub a: BufferIndex,
+    /// How it lies.
+    pub left: Reading,
     /// How many products have an A of their own: product b uses A number b mod `a_batch`.
     pub a_batch: usize,
-    /// B in panels `[batch][panels of B][k][nr]`: see [`Contraction::columns`].
+    /// B: see [`Contraction::columns`].
     pub b: Panels,
-    /// If A or B is no panels but a tensor from which they are gathered: how.
-    pub gathered: Option<Gathered>,
+    /// How it lies.
+    pub right: Reading,
     /// Where the product goes if there is no epilogue.
     pub out: Option<BufferIndex>,
     /// Runs over rows `b·m + i` of the product, which is its first buffer.
@@ -133,20 +133,36 @@ impl Form {
     }
 
     /// See [`Contraction::columns`].
-    pub fn columns(&self, panel: usize) -> (usize, usize) {
+    pub fn columns(&self, panel: usize) -> usize {
         columns(self.run, self.tile, panel)
     }
 }
 
 impl Contraction {
+    /// The code of the tile, and that of the last rows if they are fewer.
+    pub fn tiles(&self) -> (TileCode, Option<TileCode>) {
+        let size = self.tile.dtype.size() as i64;
+        let access = |reading: &Reading, width: usize| match reading {
+            Reading::Panels => Access::Steps { line: size, term: width as i64 * size },
+            Reading::Strided { line, term, .. } => Access::Steps { line: *line, term: *term },
+            Reading::Gathered(_) => Access::Table,
+        };
+        let whole = TileCode {
+            tile: self.tile,
+            left: access(&self.left, self.tile.mr),
+            right: access(&self.right, self.tile.nr),
+        };
+        let rest = self.extents.m % self.tile.mr;
+        (whole, (rest > 0).then_some(TileCode { tile: Tile { mr: rest, ..self.tile }, ..whole }))
+    }
+
     /// The number of panels of B of one product.
     pub fn column_panels(&self) -> usize {
         column_panels(&self.extents, self.run, self.tile)
     }
 
-    /// The first column of a panel of B, and how many it holds that exist. The last panel of a run overlaps the one before,
-    /// or is padded with any values if it is the only one.
-    pub fn columns(&self, panel: usize) -> (usize, usize) {
+    /// The first column of a panel of B. The last panel of a run overlaps the one before.
+    pub fn columns(&self, panel: usize) -> usize {
         columns(self.run, self.tile, panel)
     }
 }
@@ -155,9 +171,9 @@ fn column_panels(extents: &Extents, run: usize, tile: Tile) -> usize {
     extents.n / run * run.div_ceil(tile.nr)
 }
 
-fn columns(run: usize, tile: Tile, panel: usize) -> (usize, usize) {
+fn columns(run: usize, tile: Tile, panel: usize) -> usize {
     let blocks = run.div_ceil(tile.nr);
-    (panel / blocks * run + (panel % blocks * tile.nr).min(run.saturating_sub(tile.nr)), tile.nr.min(run))
+    panel / blocks * run + (panel % blocks * tile.nr).min(run - tile.nr)
 }
 
 /// The order of the value's dimensions in the product.
@@ -187,14 +203,33 @@ impl Layout {
 /// Below this many multiply-adds packing does not pay.
 const SMALL: usize = 2048;
 
-/// How the node becomes a contraction, if it is one that is worth it.
-pub fn form_of(graph: &Graph, id: NodeId) -> Option<Form> {
+/// How each node becomes a contraction, if it is one that is worth it.
+pub struct Forms(Vec<Option<Form>>);
+
+impl Forms {
+    /// Of all nodes of a graph.
+    pub fn new(graph: &Graph, isa: Isa) -> Forms {
+        let of = |id| match &graph.node(id).op {
+            Op::Dot(dot) => dot_form(graph, id, dot, isa),
+            Op::Convolution(convolution) => convolution::form_of(graph, id, convolution, isa),
+            _ => None,
+        };
+        Forms(graph.ids().map(of).collect())
+    }
+
+    /// Of a node.
+    pub fn of(&self, id: NodeId) -> Option<&Form> {
+        self.0[id.index()].as_ref()
+    }
+
+    /// Is the node a contraction?
+    pub fn has(&self, id: NodeId) -> bool {
+        self.of(id).is_some()
+    }
+}
+
+fn dot_form(graph: &Graph, id: NodeId, dot: &Dot, isa: Isa) -> Option<Form> {
     let node = graph.node(id);
-    let dot = match &node.op {
-        Op::Dot(dot) => dot,
-        Op::Convolution(convolution) => return convolution::form_of(graph, id, convolution),
-        _ => return None,
-    };
     let (lhs, rhs) = (graph.ty(node.inputs[0]), graph.ty(node.inputs[1]));
     let product = |dims: &[usize], shape: &[usize]| dims.iter().map(|&d| shape[d]).product::<usize>();
     let extents = Extents {
@@ -204,7 +239,7 @@ pub fn form_of(graph: &Graph, id: NodeId) -> Option<Form> {
         k: product(&dot.contract.0, &lhs.shape),
     };
     let Extents { batch, m, n, k } = extents;
-    let tile = Tile::of(node.ty.dtype);
-    (node.ty.dtype.is_float() && m >= 4 && n >= 4 && k >= 2 && batch > 0 && m * n * k >= SMALL)
-        .then_some(Form { extents, tile, run: n, a_batch: batch, gather: None, layout: Layout::Same })
+    let worth = node.ty.dtype.is_float() && m >= 4 && n >= 4 && k >= 2 && batch > 0 && m * n * k >= SMALL;
+    let (tile, _) = worth.then(|| tile::best(isa, node.ty.dtype, m, n, usize::MAX))??;
+    Some(Form { extents, tile, run: n, a_batch: batch, gather: None, layout: Layout::Same })
 }

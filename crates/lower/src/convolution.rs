@@ -11,15 +11,16 @@ use bespoke_graph::{
     op::{self, Convolution},
 };
 use bespoke_loops::{ExprId, VarId};
-use bespoke_tensor::{DType, Shape};
+use bespoke_tensor::Shape;
 
 use crate::{
+    Isa,
     builder::Builder,
-    contraction::{Extents, Form, Gathered, Layout, Side, Tile},
+    contraction::{Extents, Form, Forms, Gathered, Layout, Side},
+    tile,
 };
 
-/// Nanoseconds of a multiply-add of a full tile, of an element packed from a run, and of one packed by itself.
-const MULTIPLY_ADD: f64 = 0.05;
+/// Nanoseconds of an element packed from a run, and of one packed by itself.
 const PACK_RUN: f64 = 0.2;
 const PACK_SINGLE: f64 = 0.8;
 /// Nanoseconds of a multiply-add in a loop nest, along runs and one by one.
@@ -32,9 +33,8 @@ const SMALL: usize = 4096;
 /// Images from which each is packed by the thread that multiplies it, just before.
 const MANY: usize = 4;
 
-/// Tiles in vectors (rows, vectors of columns) and how much of the peak they reach.
-const TILES: [(usize, usize, f64); 7] =
-    [(5, 2, 1.0), (4, 2, 0.95), (3, 3, 0.95), (6, 2, 0.87), (2, 4, 0.9), (3, 2, 0.72), (8, 1, 0.8)];
+/// Rows of which a tile can hold the places in registers.
+const GATHERED_ROWS: usize = 11;
 
 /// The graph in which every convolution reads an image that is padded and dilated already: what padding is left only crops.
 pub fn write_out_padding(graph: Graph) -> Graph {
@@ -116,7 +116,7 @@ fn base_of(graph: &Graph, mut id: NodeId) -> NodeId {
 }
 
 /// The values whose elements convolutions and windows read again and again, so that they had better be buffers.
-pub fn images(graph: &Graph, live: &[bool]) -> Vec<bool> {
+pub fn images(graph: &Graph, live: &[bool], forms: &Forms) -> Vec<bool> {
     let mut users = vec![0; graph.len()];
     for id in graph.ids().filter(|id| live[id.index()]) {
         graph.node(id).inputs.iter().for_each(|i| users[i.index()] += 1);
@@ -124,10 +124,10 @@ pub fn images(graph: &Graph, live: &[bool]) -> Vec<bool> {
     let mut read = vec![false; graph.len()];
     for id in (0..graph.len()).rev().filter(|&i| live[i]) {
         let node = graph.node(NodeId(id as u32));
-        if let Op::Convolution(c) = &node.op {
+        if let Op::Convolution(_) = &node.op {
             read[node.inputs[0].index()] = true;
             // A product's kernel is packed once. It may be a cotangent that others need too.
-            let is_product = form_of(graph, NodeId(id as u32), c).is_some();
+            let is_product = forms.has(NodeId(id as u32));
             read[node.inputs[1].index()] |= !is_product || users[base_of(graph, node.inputs[1]).index()] > 1;
         }
         if let Op::WindowReduce(op::WindowReduce { windows, .. })
@@ -146,7 +146,7 @@ pub fn images(graph: &Graph, live: &[bool]) -> Vec<bool> {
 }
 
 /// How the convolution becomes a contraction, if it pays: the fastest by estimate.
-pub fn form_of(graph: &Graph, id: NodeId, convolution: &Convolution) -> Option<Form> {
+pub fn form_of(graph: &Graph, id: NodeId, convolution: &Convolution, isa: Isa) -> Option<Form> {
     let node = graph.node(id);
     let (x, kernel, out) = (graph.ty(node.inputs[0]).shape, graph.ty(node.inputs[1]).shape, node.ty.shape);
     let written_out = !needs_padding(graph, id);
@@ -163,7 +163,6 @@ pub fn form_of(graph: &Graph, id: NodeId, convolution: &Convolution) -> Option<F
     let last = out.rank() - 1;
     let contiguous = convolution.stride[last - 2] == 1;
     let nest = if contiguous && out[last] >= 4 { NEST_RUN } else { NEST_SINGLE } * macs as f64;
-    let lanes = if node.ty.dtype == DType::F64 { 2 } else { 4 };
     let run: usize = out[run_start(convolution, x, out)..].iter().product();
     let strides = image_of(graph, node.inputs[0]).map(|i| i.1);
     let in_rows = |s: &Vec<i64>| (2..last).all(|a| s[a] == s[a + 1] * x[a + 1] as i64);
@@ -174,20 +173,15 @@ pub fn form_of(graph: &Graph, id: NodeId, convolution: &Convolution) -> Option<F
     let mut consider =
         |extents: Extents, run: usize, layout: Layout, gather: Option<Side>, extra: &dyn Fn(usize) -> f64| {
             let Extents { batch, m, n, k } = extents;
-            for (mr, vectors, efficiency) in TILES {
-                let tile = Tile { dtype: node.ty.dtype, mr, nr: vectors * lanes };
-                if gather == Some(Side::Columns) && run < tile.nr {
-                    continue;
-                }
-                let columns = batch * (n / run) * run.next_multiple_of(tile.nr);
-                let multiply = (columns * m.next_multiple_of(mr) * k) as f64 * MULTIPLY_ADD / efficiency;
-                let left = if gather == Some(Side::Rows) { 0 } else { groups * m * k };
-                let time = multiply * 4.0 / lanes as f64
-                    + left as f64 * PACK_SINGLE
-                    + (columns * k) as f64 * extra(tile.nr);
-                if time < best.0 {
-                    best = (time, Some(Form { extents, tile, run, a_batch: groups, gather, layout }));
-                }
+            let most = if gather == Some(Side::Rows) { GATHERED_ROWS } else { usize::MAX };
+            let Some((tile, term)) = tile::best(isa, node.ty.dtype, m, run, most) else { return };
+            let runs = batch * (n / run);
+            let columns = runs * run.next_multiple_of(tile.nr);
+            let left = if gather == Some(Side::Rows) { 0 } else { groups * m * k };
+            let time =
+                (runs * k) as f64 * term + left as f64 * PACK_SINGLE + (columns * k) as f64 * extra(tile.nr);
+            if time < best.0 {
+                best = (time, Some(Form { extents, tile, run, a_batch: groups, gather, layout }));
             }
         };
     let each = Extents { batch: images * groups, m: features, n: positions, k };
@@ -209,7 +203,7 @@ pub fn form_of(graph: &Graph, id: NodeId, convolution: &Convolution) -> Option<F
 }
 
 /// The buffer behind an image, which may be another view of it, and the steps between its elements.
-fn image_of(graph: &Graph, id: NodeId) -> Option<(NodeId, Vec<i64>)> {
+pub fn image_of(graph: &Graph, id: NodeId) -> Option<(NodeId, Vec<i64>)> {
     let node = graph.node(id);
     let strides = || node.ty.shape.strides().iter().map(|&s| s as i64).collect::<Vec<_>>();
     match &node.op {
@@ -260,21 +254,17 @@ pub fn gathered(graph: &Graph, id: NodeId, form: &Form) -> Option<(NodeId, Gathe
     positions.iter_mut().for_each(|p| *p += crop);
     let (starts, batch, ranges) = match side {
         Side::Columns => {
-            let firsts = (0..form.column_panels()).map(|panel| positions[form.columns(panel).0]);
+            let firsts = (0..form.column_panels()).map(|panel| positions[form.columns(panel)]);
             let ranges = term_ranges(graph, image, c, form, kernel, out);
             (firsts.collect(), strides[0] * size / c.groups as i64, ranges)
         }
         Side::Rows => {
             let step = strides[0] * size;
             let of = |image: usize| positions.iter().map(move |p| image as i64 * step + p);
-            let mut rows: Vec<i64> = (0..graph.ty(node.inputs[0]).shape[0]).flat_map(of).collect();
-            // Rows beyond the last repeat it; what is computed from them is dropped.
-            let last = *rows.last().expect("there are images and positions");
-            rows.resize(rows.len().next_multiple_of(form.tile.mr), last);
-            (rows, 0, vec![])
+            ((0..graph.ty(node.inputs[0]).shape[0]).flat_map(of).collect(), 0, vec![])
         }
     };
-    Some((image, Gathered { side, batch, starts, terms, ranges }))
+    Some((image, Gathered { batch, starts, terms, ranges }))
 }
 
 /// The terms of each panel of columns but for those that only meet zeros before or after the image, along the first spatial
@@ -298,7 +288,7 @@ fn term_ranges(
     let covered = (inside.max(1) - 1) * (pad.inner[2] + 1);
     let (first, last) = (pad.low[2] as i64, (pad.low[2] + covered) as i64);
     let of = |panel: usize| {
-        let at = (form.columns(panel).0 / rest * c.stride[0]) as i64 - c.padding[0].0;
+        let at = (form.columns(panel) / rest * c.stride[0]) as i64 - c.padding[0].0;
         let met = |&i: &usize| (first..=last).contains(&(at + (i * c.kernel_dilation[0]) as i64));
         let start = (0..kernel[2]).find(met).unwrap_or(kernel[2]);
         let end = (start..kernel[2]).rev().find(met).map_or(start, |i| i + 1);

@@ -6,10 +6,10 @@
 
 mod arena;
 mod builder;
+mod config;
 mod contraction;
 mod convolution;
 mod error;
-mod fusion;
 mod launches;
 mod lines;
 mod nest;
@@ -19,14 +19,17 @@ mod program;
 mod scan;
 mod schedule;
 mod split;
+mod strided;
 mod text;
+mod tile;
 mod verify;
 mod windows;
 
-pub use contraction::{Contraction, Extents, Gathered, Panels, Side, Tile};
+pub use config::{Config, Fusion};
+pub use contraction::{Contraction, Extents, Gathered, Panels, Reading, Side};
 pub use error::LowerError;
-pub use fusion::Fusion;
 pub use lines::Sort;
 pub use plan::lower;
 pub use program::{Buffer, BufferIndex, Carry, Launch, Loop, Place, Program, Slot, StateSlot, Work};
+pub use tile::{Access, Isa, Tile, TileCode, Vectors};
 pub use verify::verify;

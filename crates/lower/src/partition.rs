@@ -12,7 +12,7 @@ use bespoke_graph::{
 use petgraph::{algo::has_path_connecting, graph::NodeIndex, stable_graph::StableDiGraph};
 use rustc_hash::FxHashMap;
 
-use crate::{Fusion, contraction, convolution, lines, scan};
+use crate::{Fusion, contraction::Forms, convolution, lines, scan};
 
 /// Work up to which a value is recomputed by each of several users, in simple operations per element.
 const CHEAP: f64 = 6.0;
@@ -143,12 +143,13 @@ fn own_cost(graph: &Graph, id: NodeId) -> f64 {
 }
 
 /// Partitions a graph without dead nodes among `live`.
-pub fn partition(graph: &Graph, live: &[bool], fusion: Fusion) -> Partition {
-    let materialised = materialise(graph, live, fusion);
+pub fn partition(graph: &Graph, live: &[bool], forms: &Forms, fusion: Fusion) -> Partition {
+    let materialised = materialise(graph, live, forms, fusion);
     let leaves = find_leaves(graph, live, &materialised);
     let accs = find_accs(graph, live, &materialised);
-    let (mut dag, of) = merge(graph, &materialised, &leaves, &accs, fusion);
-    let in_place = graph.states().iter().map(|s| update_in_place(graph, &mut dag, &of, &leaves, s)).collect();
+    let (mut dag, of) = merge(graph, &materialised, &leaves, &accs, forms, fusion);
+    let in_place =
+        graph.states().iter().map(|s| update_in_place(graph, &mut dag, &of, &leaves, forms, s)).collect();
     Partition { materialised, groups: order(graph, dag), leaves, in_place }
 }
 
@@ -158,14 +159,14 @@ fn update_in_place(
     dag: &mut StableDiGraph<Group, ()>,
     of: &FxHashMap<NodeId, NodeIndex>,
     leaves: &FxHashMap<NodeId, Vec<Leaf>>,
+    forms: &Forms,
     state: &State,
 ) -> bool {
     let Some(&writer) = state.next.and_then(|next| of.get(&next)) else { return false };
     let reads =
         |id: &NodeId, same: bool| leaves[id].iter().any(|l| l.node == state.node && !(same && l.same_index));
     // The operands of a dot are packed before its epilogue writes.
-    let is_packed =
-        |id: NodeId| matches!(graph.node(id).op, Op::Dot(_)) && contraction::form_of(graph, id).is_some();
+    let is_packed = |id: NodeId| matches!(graph.node(id).op, Op::Dot(_)) && forms.has(id);
     if dag[writer].nodes.iter().any(|&id| !is_packed(id) && reads(&id, true)) {
         return false;
     }
@@ -181,7 +182,7 @@ fn update_in_place(
 }
 
 /// Decides which values become buffers.
-fn materialise(graph: &Graph, live: &[bool], fusion: Fusion) -> Vec<bool> {
+fn materialise(graph: &Graph, live: &[bool], forms: &Forms, fusion: Fusion) -> Vec<bool> {
     let mut all_users = vec![vec![]; graph.len()];
     for id in graph.ids().filter(|id| live[id.index()]) {
         for &i in &graph.node(id).inputs {
@@ -203,7 +204,7 @@ fn materialise(graph: &Graph, live: &[bool], fusion: Fusion) -> Vec<bool> {
     let mut ends = vec![false; graph.len()];
     let mut cost = vec![1.0; graph.len()]; // a load
     let mut needs: Vec<Needs> = vec![Needs::default(); graph.len()];
-    let images = convolution::images(graph, live);
+    let images = convolution::images(graph, live, forms);
     for id in graph.ids().filter(|id| live[id.index()]) {
         if is_source(graph, id) {
             needs[id.index()].loads = vec![id];
@@ -216,9 +217,9 @@ fn materialise(graph: &Graph, live: &[bool], fusion: Fusion) -> Vec<bool> {
         cost[id.index()] = (own_cost(graph, id) + operands) * reduced_elements(graph, id).max(1.0);
         let scalar_constant = matches!(node.op, Op::Constant(_));
         let users = &all_users[id.index()];
-        let again = |user: &NodeId| rereads(graph, *user, id);
+        let again = |user: &NodeId| rereads(graph, forms, *user, id);
         let needed_again = users.len() > 1;
-        ends[id.index()] = ends_product(graph, &all_users, &ends, id);
+        ends[id.index()] = ends_product(graph, forms, &all_users, &ends, id);
         materialised[id.index()] = root[id.index()]
             || is_alone(graph, id)
             || fusion == Fusion::Separate && is_computed(&node.op)
@@ -291,25 +292,23 @@ fn find_accs(graph: &Graph, live: &[bool], materialised: &[bool]) -> Vec<usize> 
 
 /// Is it made element by element from a contraction that nobody else needs? Then it is stored in the product's place, by
 /// the product's epilogue, instead of the bare product. `ends` says it of the nodes before.
-fn ends_product(graph: &Graph, users: &[Vec<NodeId>], ends: &[bool], id: NodeId) -> bool {
+fn ends_product(graph: &Graph, forms: &Forms, users: &[Vec<NodeId>], ends: &[bool], id: NodeId) -> bool {
     let node = graph.node(id);
     is_elementwise(&node.op)
         && node.inputs.iter().any(|&i| {
             let only_here = users[i.index()].iter().all(|&u| u == id);
-            only_here && (ends[i.index()] || contraction::form_of(graph, i).is_some())
+            only_here && (ends[i.index()] || forms.has(i))
         })
 }
 
 /// Does the user need elements of the operand more than once, so that a dear operand had better be stored?
-fn rereads(graph: &Graph, user: NodeId, operand: NodeId) -> bool {
+fn rereads(graph: &Graph, forms: &Forms, user: NodeId, operand: NodeId) -> bool {
     let (ty, from) = (graph.ty(user), graph.ty(operand));
     match &graph.node(user).op {
         // A contraction's packing reads each element once.
-        Op::Dot(_) => contraction::form_of(graph, user).is_none(),
+        Op::Dot(_) => !forms.has(user),
         // A contraction's packing reads each element of the kernel once.
-        Op::Convolution(_) => {
-            operand != graph.node(user).inputs[1] || contraction::form_of(graph, user).is_none()
-        }
+        Op::Convolution(_) => operand != graph.node(user).inputs[1] || !forms.has(user),
         Op::Broadcast(_) | Op::Gather(_) => ty.elements() > from.elements(),
         Op::Cumulative(_) | Op::ArgSort(_) => true,
         Op::WindowReduce(reduce) => ty.elements() * reduce.windows.elements() > from.elements(),
@@ -364,6 +363,7 @@ fn merge(
     materialised: &[bool],
     leaves: &FxHashMap<NodeId, Vec<Leaf>>,
     accs: &[usize],
+    forms: &Forms,
     fusion: Fusion,
 ) -> Groups {
     let mut dag: StableDiGraph<Group, ()> = StableDiGraph::new();
@@ -392,11 +392,11 @@ fn merge(
     for &user in &roots {
         for leaf in &leaves[&user] {
             if leaf.same_index && leaf.node != user && materialised[leaf.node.index()] {
-                try_merge(graph, &mut dag, &mut of, leaves, accs, leaf.node, user);
+                try_merge(graph, &mut dag, &mut of, leaves, accs, forms, leaf.node, user);
             }
         }
     }
-    merge_siblings(graph, &mut dag, &mut of, leaves, accs, &roots);
+    merge_siblings(graph, &mut dag, &mut of, leaves, accs, forms, &roots);
     (dag, of)
 }
 
@@ -407,6 +407,7 @@ fn merge_siblings(
     of: &mut FxHashMap<NodeId, NodeIndex>,
     leaves: &FxHashMap<NodeId, Vec<Leaf>>,
     accs: &[usize],
+    forms: &Forms,
     roots: &[NodeId],
 ) {
     let mut by_data: FxHashMap<(NodeId, Vec<usize>), NodeId> = FxHashMap::default();
@@ -418,7 +419,7 @@ fn merge_siblings(
                 continue;
             }
             match by_data.get(&(leaf.node, reduce.axes.clone())) {
-                Some(&sibling) => try_merge(graph, dag, of, leaves, accs, sibling, id),
+                Some(&sibling) => try_merge(graph, dag, of, leaves, accs, forms, sibling, id),
                 None => {
                     by_data.insert((leaf.node, reduce.axes.clone()), id);
                 }
@@ -434,6 +435,7 @@ fn try_merge(
     of: &mut FxHashMap<NodeId, NodeIndex>,
     leaves: &FxHashMap<NodeId, Vec<Leaf>>,
     accs: &[usize],
+    forms: &Forms,
     a: NodeId,
     b: NodeId,
 ) {
@@ -445,7 +447,7 @@ fn try_merge(
     if first.iter().chain(second).any(|&id| is_alone(graph, id)) {
         return;
     }
-    let is_contraction = |id: &NodeId| contraction::form_of(graph, *id).is_some();
+    let is_contraction = |id: &NodeId| forms.has(*id);
     let contractions = first.iter().chain(second).filter(|id| is_contraction(id)).count();
     // The epilogue of a contraction runs row by row while its operands still wait: it must not hold other reductions,
     // and nothing that the product needs may come out of it.

@@ -8,11 +8,12 @@ use bespoke_tensor::{DType, Type};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    Buffer, BufferIndex, Carry, Fusion, Launch, Loop, LowerError, Place, Program, Slot, Sort, StateSlot,
+    Buffer, BufferIndex, Carry, Config, Launch, Loop, LowerError, Place, Program, Slot, Sort, StateSlot,
     Work,
     arena::{self, Lifetime},
     builder::{Builder, Values},
-    contraction, convolution,
+    contraction::Forms,
+    convolution,
     launches::{finish, finish_serial},
     lines,
     partition::{self, Group, Partition, is_source},
@@ -23,13 +24,14 @@ use crate::{
 ///
 /// # Errors
 /// [`LowerError::TooLarge`] if the memory cannot be addressed.
-pub fn lower(graph: &Graph, fusion: Fusion) -> Result<Program, LowerError> {
+pub fn lower(graph: &Graph, config: Config) -> Result<Program, LowerError> {
     let graph = split::split_long(copy_source_roots(&inline_customs(graph)));
     let graph = windows::write_out_padding(convolution::write_out_padding(graph));
     let graph = &scan::store_scalars(graph);
     let live = graph.live();
-    let parts = partition::partition(graph, &live, fusion);
-    let mut plan = Plan::new(graph, &live, &parts, fusion);
+    let forms = Forms::new(graph, config.isa);
+    let parts = partition::partition(graph, &live, &forms, config.fusion);
+    let mut plan = Plan::new(graph, &live, &parts, &forms, config);
     for group in &parts.groups {
         plan.group(group)?;
     }
@@ -65,7 +67,8 @@ fn copy_source_roots(graph: &Graph) -> Graph {
 struct Plan<'a> {
     graph: &'a Graph,
     parts: &'a Partition,
-    fusion: Fusion,
+    forms: &'a Forms,
+    config: Config,
     program: Program,
     /// The buffer to read each source or materialised value from.
     read: FxHashMap<NodeId, BufferIndex>,
@@ -74,11 +77,18 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(graph: &'a Graph, live: &[bool], parts: &'a Partition, fusion: Fusion) -> Plan<'a> {
+    fn new(
+        graph: &'a Graph,
+        live: &[bool],
+        parts: &'a Partition,
+        forms: &'a Forms,
+        config: Config,
+    ) -> Plan<'a> {
         let mut plan = Plan {
             graph,
             parts,
-            fusion,
+            forms,
+            config,
             program: Program::default(),
             read: FxHashMap::default(),
             write: FxHashMap::default(),
@@ -168,7 +178,7 @@ impl<'a> Plan<'a> {
             self.sort(first, sort);
             return Ok(());
         }
-        let product = group.nodes.iter().copied().find(|&id| contraction::form_of(self.graph, id).is_some());
+        let product = group.nodes.iter().copied().find(|&id| self.forms.has(id));
         match product {
             Some(product) => self.contraction(group, product),
             None => {
@@ -197,7 +207,7 @@ impl<'a> Plan<'a> {
                 .find(|&id| scan::of(self.graph, id).is_some_and(|s| s.result == result))
         };
         let used: Vec<usize> = (0..scan.body.outputs().len()).filter(|&i| node_of(i).is_some()).collect();
-        let body = scan::body(scan, &used, self.fusion)?;
+        let body = scan::body(scan, &used, self.config)?;
         let name = self.name(group);
         let operands = self.graph.node(group.nodes[0]).inputs.iter();
         let operands: Vec<NodeId> = operands.map(|&i| scan::unreshaped(self.graph, i)).collect();

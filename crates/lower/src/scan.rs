@@ -2,7 +2,7 @@
 
 use bespoke_graph::{Graph, NodeId, Op, op, op::Scan};
 
-use crate::{Fusion, LowerError, Program, Work, plan};
+use crate::{Config, LowerError, Program, Work, plan};
 
 /// The scan of a node.
 pub fn of(graph: &Graph, id: NodeId) -> Option<&Scan> {
@@ -27,7 +27,7 @@ pub fn stored(graph: &Graph, output: NodeId) -> NodeId {
 }
 
 /// The program of one step that gives the results `used`: carried values are its states, what the step gives its outputs.
-pub fn body(scan: &Scan, used: &[usize], fusion: Fusion) -> Result<Program, LowerError> {
+pub fn body(scan: &Scan, used: &[usize], config: Config) -> Result<Program, LowerError> {
     let body = &scan.body;
     let mut step = Graph::new();
     let mut new: Vec<Option<NodeId>> = vec![None; body.len()];
@@ -54,7 +54,7 @@ pub fn body(scan: &Scan, used: &[usize], fusion: Fusion) -> Result<Program, Lowe
             step.set_output(name, value).expect("names differ");
         }
     }
-    let mut program = plan::lower(&step, fusion)?;
+    let mut program = plan::lower(&step, config)?;
     let pieces = program.inputs.iter().take(scan.stepped).chain(&program.outputs);
     for buffer in pieces.map(|p| p.1).collect::<Vec<_>>() {
         // A piece of whole cache lines is as good as a buffer of its own.

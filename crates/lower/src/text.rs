@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Loop, Panels, Place, Program, Slot, Work};
+use crate::{Loop, Panels, Place, Program, Reading, Side, Slot, Work};
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,7 +41,7 @@ impl fmt::Display for Program {
                     let (mr, nr) = (c.tile.mr, c.tile.nr);
                     writeln!(
                         f,
-                        "[{}x{}] . [{}x{}], tile {mr}x{nr}, panels @{}, {}",
+                        "[{}x{}] . [{}x{}], tile {mr}x{nr}, operands @{}, {}",
                         e.m,
                         e.k,
                         e.k,
@@ -52,8 +52,12 @@ impl fmt::Display for Program {
                             Panels::Packed(..) => format!("packed, runs of {}", c.run),
                         }
                     )?;
-                    if let Some(gathered) = &c.gathered {
-                        writeln!(f, "  {} are gathered", gathered.side)?;
+                    for (side, reading) in [(Side::Rows, &c.left), (Side::Columns, &c.right)] {
+                        match reading {
+                            Reading::Panels => {}
+                            Reading::Strided { .. } => writeln!(f, "  {side} are read where they lie")?,
+                            Reading::Gathered(_) => writeln!(f, "  {side} are gathered")?,
+                        }
                     }
                     if let Panels::Packed(pack, args) = &c.b {
                         let args: Vec<String> = args.iter().map(|a| format!("@{a}")).collect();

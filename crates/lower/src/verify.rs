@@ -4,7 +4,7 @@ use bespoke_tensor::DType;
 
 use bespoke_loops::Kernel;
 
-use crate::{Contraction, Gathered, Loop, Panels, Place, Program, Side, Work};
+use crate::{Contraction, Loop, Panels, Place, Program, Reading, Side, Work};
 
 /// All violations of a program's invariants; empty for every program that lowering makes.
 pub fn verify(program: &Program) -> Vec<String> {
@@ -56,9 +56,10 @@ pub fn verify(program: &Program) -> Vec<String> {
                 Panels::Buffer(b) => Some(*b),
                 Panels::Packed(..) => None,
             };
-            violations.extend(c.gathered.iter().flat_map(|g| verify_gathered(program, c, g)));
+            violations.extend(verify_operand(program, c, Side::Rows));
+            violations.extend(verify_operand(program, c, Side::Columns));
             for panel in [c.a].into_iter().chain(b).filter(|&p| !written[p]) {
-                violations.push(format!("{}: panel @{panel} is not packed", c.name));
+                violations.push(format!("{}: operand @{panel} is not written", c.name));
             }
         }
         if let Work::Sort(sort) = &launch.work {
@@ -90,32 +91,54 @@ pub fn verify(program: &Program) -> Vec<String> {
     violations
 }
 
-/// Do gathered elements lie in their buffer?
-fn verify_gathered(program: &Program, c: &Contraction, g: &Gathered) -> Vec<String> {
-    let (buffer, count, vector) = match (g.side, &c.b) {
-        (Side::Rows, _) => (c.a, c.extents.m.next_multiple_of(c.tile.mr), 1),
-        (Side::Columns, Panels::Buffer(b)) => (*b, c.column_panels(), c.tile.nr),
+/// Do the elements of an operand lie in its buffer?
+fn verify_operand(program: &Program, c: &Contraction, side: Side) -> Vec<String> {
+    let (e, size) = (c.extents, c.tile.dtype.size() as i64);
+    let (reading, buffer) = match (side, &c.b) {
+        (Side::Rows, _) => (&c.left, c.a),
+        (Side::Columns, Panels::Buffer(b)) => (&c.right, *b),
+        (Side::Columns, Panels::Packed(..)) if c.right == Reading::Panels => return vec![],
         (Side::Columns, Panels::Packed(..)) => return vec![format!("{}: gathers what it packs", c.name)],
     };
-    let mut violations = vec![];
-    if g.terms.len() != c.extents.k || g.starts.len() != count {
-        violations.push(format!(
-            "{}: {} terms and {} starts are gathered",
-            c.name,
-            g.terms.len(),
-            g.starts.len()
-        ));
-    }
-    let ranges = if g.side == Side::Columns { count } else { 0 };
-    if g.ranges.len() != ranges || g.ranges.iter().any(|r| r.start > r.end || r.end > g.terms.len()) {
-        violations.push(format!("{}: not a range of terms a panel", c.name));
-    }
-    let ends = |v: &[i64]| (v.iter().min().copied().unwrap_or(0), v.iter().max().copied().unwrap_or(0));
-    let (terms, starts) = (ends(&g.terms), ends(&g.starts));
-    let last = g.batch * (c.extents.batch as i64 - 1) + (vector * c.tile.dtype.size()) as i64;
     let bytes = program.buffers[buffer].ty.bytes() as i64;
-    if g.batch < 0 || terms.0 + starts.0 < 0 || terms.1 + starts.1 + last > bytes {
-        violations.push(format!("{}: gathers beyond @{buffer}", c.name));
+    let ends = |v: &[i64]| (v.iter().min().copied().unwrap_or(0), v.iter().max().copied().unwrap_or(0));
+    let mut violations = vec![];
+    let (first, last) = match reading {
+        Reading::Panels => {
+            let panels = match side {
+                Side::Rows => c.a_batch * e.m.div_ceil(c.tile.mr) * c.tile.mr,
+                Side::Columns => e.batch * c.column_panels() * c.tile.nr,
+            };
+            (0, (panels * e.k) as i64 * size)
+        }
+        Reading::Strided { starts, line, term } => {
+            let lines = if side == Side::Rows { e.m } else { e.n } as i64;
+            if starts.len() != e.batch || side == Side::Columns && *line != size {
+                violations.push(format!("{}: the {side} cannot be read where they lie", c.name));
+            }
+            let starts = ends(starts);
+            let steps = (lines - 1) * line + (e.k as i64 - 1) * term;
+            (starts.0.min(*line).min(*term), starts.1 + steps + size)
+        }
+        Reading::Gathered(g) => {
+            let (count, vector, ranges) = match side {
+                Side::Rows => (e.m, 1, 0),
+                Side::Columns => (c.column_panels(), c.tile.nr, c.column_panels()),
+            };
+            if g.terms.len() != e.k || g.starts.len() != count {
+                let (terms, starts) = (g.terms.len(), g.starts.len());
+                violations.push(format!("{}: {terms} terms and {starts} starts are gathered", c.name));
+            }
+            if g.ranges.len() != ranges || g.ranges.iter().any(|r| r.start > r.end || r.end > g.terms.len()) {
+                violations.push(format!("{}: not a range of terms a panel", c.name));
+            }
+            let (terms, starts) = (ends(&g.terms), ends(&g.starts));
+            let last = g.batch * (e.batch as i64 - 1) + vector as i64 * size;
+            ((terms.0 + starts.0).min(g.batch), terms.1 + starts.1 + last)
+        }
+    };
+    if first < 0 || last > bytes {
+        violations.push(format!("{}: the {side} are read beyond @{buffer}", c.name));
     }
     violations
 }

@@ -1,7 +1,7 @@
 //! In which form convolutions run.
 
 use bespoke_graph::{Graph, NodeId, op};
-use bespoke_lower::{Fusion, Panels, Program, Side, Work, lower, verify};
+use bespoke_lower::{Config, Panels, Program, Reading, Side, Work, lower, verify};
 
 /// The program of a convolution with its gradients as further outputs.
 fn program(x: &str, kernel: &str, convolution: op::Convolution, gradients: bool) -> Program {
@@ -17,7 +17,7 @@ fn program(x: &str, kernel: &str, convolution: op::Convolution, gradients: bool)
             g.set_output(&format!("d{i}"), d.unwrap()).unwrap();
         }
     }
-    let program = lower(&g, Fusion::default()).unwrap();
+    let program = lower(&g, Config::default()).unwrap();
     assert_eq!(verify(&program), Vec::<String>::new(), "{program}");
     program
 }
@@ -38,7 +38,9 @@ fn contractions(program: &Program) -> Vec<&bespoke_lower::Contraction> {
 fn form(x: &str, kernel: &str, convolution: op::Convolution) -> (Option<Side>, usize, bool) {
     let program = program(x, kernel, convolution, false);
     let [c] = contractions(&program)[..] else { panic!("{program}") };
-    (c.gathered.as_ref().map(|g| g.side), c.extents.batch, c.out.is_some())
+    let gathered = |reading: &Reading| matches!(reading, Reading::Gathered(_));
+    let sides = [(Side::Rows, gathered(&c.left)), (Side::Columns, gathered(&c.right))];
+    (sides.iter().find(|s| s.1).map(|s| s.0), c.extents.batch, c.out.is_some())
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bespoke_tensor::{DType, Type};
 
 /// The loops of each kernel that has any arithmetic on many elements, and its text.
 fn kernels(g: &Graph) -> Vec<String> {
-    let program = bespoke_lower::lower(g, bespoke_lower::Fusion::default()).unwrap();
+    let program = bespoke_lower::lower(g, bespoke_lower::Config::default()).unwrap();
     assert_eq!(bespoke_lower::verify(&program), Vec::<String>::new(), "{program}");
     let text = program.to_string();
     text.split("kernel ").skip(1).map(str::to_owned).collect()

@@ -10,7 +10,7 @@ pub fn block_panels(c: &Contraction) -> usize {
     (BLOCK_BYTES / (c.tile.mr * row).max(1)).clamp(1, 16)
 }
 
-/// Bytes of scratch memory that a thread needs for the launch: a tile that overhangs, and the rows of a block.
+/// Bytes of scratch memory that a thread needs for the launch: the panels of B that it packs, and the rows of a block.
 pub fn scratch_bytes(launch: &Launch) -> usize {
     let c = match &launch.work {
         Work::Loops(_) | Work::Sort(_) => return 0,
@@ -19,12 +19,7 @@ pub fn scratch_bytes(launch: &Launch) -> usize {
     };
     let size = c.tile.dtype.size();
     let rows = if c.epilogue.is_some() { block_panels(c) * c.tile.mr * c.extents.n * size } else { 0 };
-    panels_at(c) + rows.next_multiple_of(64) + panel_bytes(c)
-}
-
-/// Where the panels of B lie in scratch memory: after a tile. The rows of a block come last.
-pub fn panels_at(c: &Contraction) -> usize {
-    tile_bytes(c)
+    rows.next_multiple_of(64) + panel_bytes(c)
 }
 
 /// Bytes of the panels of B of one product, if they are packed into scratch memory.
@@ -35,9 +30,4 @@ pub fn panel_bytes(c: &Contraction) -> usize {
             (c.column_panels() * c.extents.k * c.tile.nr * c.tile.dtype.size()).next_multiple_of(64)
         }
     }
-}
-
-/// Bytes of one tile, in whole cache lines.
-pub fn tile_bytes(c: &Contraction) -> usize {
-    (c.tile.mr * c.tile.nr * c.tile.dtype.size()).next_multiple_of(64)
 }

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use bespoke_codegen::{GatherFn, KernelFn, LaunchCode, Module, RANGE_ALIGNMENT, TileFn};
+use bespoke_codegen::{KernelFn, LaunchCode, Module, RANGE_ALIGNMENT, TileFn};
 use bespoke_loops::{Kernel, LoopKind, Stmt};
-use bespoke_lower::{Contraction, Gathered, Launch, Loop, Panels, Place, Program, Side, Slot, Sort, Work};
+use bespoke_lower::{Contraction, Launch, Loop, Panels, Place, Program, Reading, Slot, Sort, Work};
 use bespoke_tensor::DType;
 use rayon::{ThreadPool, prelude::*};
 
 use crate::{
-    contraction::{block_panels, panel_bytes, panels_at},
+    contraction::{block_panels, panel_bytes},
     executable::Compiled,
     sort,
 };
@@ -107,14 +107,12 @@ impl Run<'_> {
                 let align = if is_vector(kernel) { RANGE_ALIGNMENT } else { 1 };
                 share(kernel.range(), align, parts, |_, begin, end| call(function, &args, begin, end));
             }
-            (Work::Contraction(c), LaunchCode::Contraction { tile, pack, epilogue }) => {
+            (Work::Contraction(c), LaunchCode::Contraction { tile, last, pack, epilogue }) => {
                 let of = |args: &[usize]| args.iter().map(|&a| buffers[a]).collect::<Vec<_>>();
                 let product = Product {
                     c,
-                    tile: match &c.gathered {
-                        None => Multiply::Panels(self.module.tile(*tile)),
-                        Some(how) => Multiply::Gather(self.module.gather(*tile), how),
-                    },
+                    tile: self.module.tile(*tile),
+                    last: self.module.tile(last.unwrap_or(*tile)),
                     epilogue: epilogue.map(|e| self.module.kernel(e)),
                     a: buffers[c.a],
                     b: match &c.b {
@@ -239,19 +237,15 @@ enum Right {
     Packed(KernelFn, Vec<Address>),
 }
 
-/// The register tile.
-enum Multiply<'a> {
-    Panels(TileFn),
-    Gather(GatherFn, &'a Gathered),
-}
-
-/// Terms that are multiplied at a time where sums can go on: so many panels stay in the first-level cache.
-const TERMS: usize = 512;
+/// Terms that are multiplied at a time: so many of a panel of rows stay in the first-level cache.
+const TERMS: usize = 256;
 
 /// One matrix product with its buffers.
 struct Product<'a> {
     c: &'a Contraction,
-    tile: Multiply<'a>,
+    tile: TileFn,
+    /// For the last rows.
+    last: TileFn,
     epilogue: Option<KernelFn>,
     a: Address,
     b: Right,
@@ -273,7 +267,7 @@ impl Product<'_> {
     fn packed(&self, batch: usize, scratch: Address) -> Address {
         let c = self.c;
         let bytes = c.column_panels() * c.extents.k * c.tile.nr * c.tile.dtype.size();
-        Address(scratch.add(panels_at(c)).wrapping_sub(batch * bytes))
+        Address(scratch.0.wrapping_sub(batch * bytes))
     }
 
     /// Computes the rows of the panels `begin..end` of A (over all batches), and runs the epilogue on them.
@@ -294,60 +288,28 @@ impl Product<'_> {
     fn block(&self, batch: usize, first: usize, count: usize, scratch: Address) {
         let (e, tile) = (self.c.extents, self.c.tile);
         let size = tile.dtype.size();
-        let (m_panels, n_panels) = (e.m.div_ceil(tile.mr), self.c.column_panels());
         let rows = first * tile.mr..((first + count) * tile.mr).min(e.m);
         let start = batch * e.m + rows.start;
         // Addressed like the whole product, whether it is the whole or only the rows of this block.
         let product = match self.out {
             Some(out) => out,
-            None => {
-                Address(scratch.add(panels_at(self.c) + panel_bytes(self.c)).wrapping_sub(start * e.n * size))
-            }
+            None => Address(scratch.add(panel_bytes(self.c)).wrapping_sub(start * e.n * size)),
         };
-        let terms = match self.tile {
-            Multiply::Gather(_, how) if how.side == Side::Rows => TERMS,
-            _ => e.k,
-        };
-        for from in (0..e.k).step_by(terms) {
-            for column_panel in 0..n_panels {
-                let (column, width) = self.c.columns(column_panel);
-                let steps = match self.tile {
-                    Multiply::Gather(_, how) if how.side == Side::Columns => how.ranges[column_panel].clone(),
-                    _ => from..(from + terms).min(e.k),
+        for from in (0..e.k).step_by(TERMS) {
+            for column_panel in 0..self.c.column_panels() {
+                // Terms that count are multiplied, and where none does zeros are written.
+                let all = match &self.c.right {
+                    Reading::Gathered(how) => how.ranges[column_panel].clone(),
+                    _ => 0..e.k,
                 };
+                let terms = all.start + from..(all.start + from + TERMS).min(all.end);
+                if terms.is_empty() && from > 0 {
+                    continue;
+                }
                 for panel in first..first + count {
-                    let height = tile.mr.min(e.m - panel * tile.mr);
-                    let to = product.add(((batch * e.m + panel * tile.mr) * e.n + column) * size);
-                    let multiply = |to: *mut u8, ldc: usize| {
-                        self.multiply(
-                            batch,
-                            [panel, column_panel],
-                            [m_panels, n_panels],
-                            steps.clone(),
-                            to,
-                            ldc,
-                            scratch,
-                        );
-                    };
-                    if width == tile.nr && height == tile.mr {
-                        multiply(to, e.n);
-                        continue;
-                    }
-                    let rows = (0..height)
-                        .map(|row| (scratch.add(row * tile.nr * size), to.wrapping_add(row * e.n * size)));
-                    // SAFETY: the tile goes to scratch memory, which has room for one, and its inner part to the product, from
-                    // where sums that go on come.
-                    unsafe {
-                        if from > 0 {
-                            rows.clone().for_each(|(here, there)| {
-                                std::ptr::copy_nonoverlapping(there, here, width * size)
-                            });
-                        }
-                        multiply(scratch.0, tile.nr);
-                        rows.for_each(|(here, there)| {
-                            std::ptr::copy_nonoverlapping(here, there, width * size)
-                        });
-                    }
+                    let row = batch * e.m + panel * tile.mr;
+                    let to = product.add((row * e.n + self.c.columns(column_panel)) * size);
+                    self.multiply(batch, panel, column_panel, terms.clone(), from > 0, to, scratch);
                 }
             }
         }
@@ -357,48 +319,57 @@ impl Product<'_> {
         }
     }
 
-    /// One tile: these terms of a panel of rows and one of columns, of so many. Sums go on but from the first term.
-    #[allow(clippy::too_many_arguments)] // the position in a product has as many coordinates
+    /// One tile: these terms of a panel of rows and one of columns. With `add`, sums go on.
+    #[allow(clippy::too_many_arguments)] // a place in a product has as many coordinates
     fn multiply(
         &self,
         batch: usize,
-        [panel, column_panel]: [usize; 2],
-        [m_panels, n_panels]: [usize; 2],
-        steps: Range<usize>,
+        panel: usize,
+        column_panel: usize,
+        terms: Range<usize>,
+        add: bool,
         to: *mut u8,
-        ldc: usize,
         scratch: Address,
     ) {
-        let (e, tile) = (self.c.extents, self.c.tile);
+        let (c, e, tile) = (self.c, self.c.extents, self.c.tile);
         let size = tile.dtype.size();
-        let b = match self.b {
+        let none = std::ptr::null();
+        let (mut offsets, mut rows) = (none, none);
+        let a = match &c.left {
+            Reading::Panels => {
+                let panel = batch % c.a_batch * e.m.div_ceil(tile.mr) + panel;
+                ((panel * e.k + terms.start) * tile.mr * size) as i64
+            }
+            Reading::Strided { starts, line, term } => {
+                starts[batch] + (panel * tile.mr) as i64 * line + terms.start as i64 * term
+            }
+            Reading::Gathered(how) => {
+                offsets = how.terms[terms.clone()].as_ptr();
+                rows = how.starts[panel * tile.mr..].as_ptr();
+                batch as i64 * how.batch
+            }
+        };
+        let b = match &c.right {
+            Reading::Panels => {
+                (((batch * c.column_panels() + column_panel) * e.k + terms.start) * tile.nr * size) as i64
+            }
+            Reading::Strided { starts, term, .. } => {
+                starts[batch] + (c.columns(column_panel) * size) as i64 + terms.start as i64 * term
+            }
+            Reading::Gathered(how) => {
+                offsets = how.terms[terms.clone()].as_ptr();
+                batch as i64 * how.batch + how.starts[column_panel]
+            }
+        };
+        let right = match self.b {
             Right::At(b) => b,
             Right::Packed(..) => self.packed(batch, scratch),
         };
-        let panel_a =
-            || self.a.add(((batch % self.c.a_batch * m_panels + panel) * e.k + steps.start) * tile.mr * size);
-        let panel_b = || b.add(((batch * n_panels + column_panel) * e.k + steps.start) * tile.nr * size);
-        let (k, ldc) = (steps.len() as i64, ldc as i64);
-        match self.tile {
-            // SAFETY: both panels are whole, and the caller has room for the tile.
-            Multiply::Panels(code) => unsafe { code(panel_a(), panel_b(), k, to, ldc) },
-            Multiply::Gather(code, how) => {
-                let (terms, at_start) = (how.terms[steps.clone()].as_ptr(), steps.start == 0);
-                let at = batch as i64 * how.batch;
-                let (a, b, rows, add) = match how.side {
-                    Side::Rows => {
-                        let rows = how.starts[panel * tile.mr..][..tile.mr].as_ptr();
-                        (self.a.add(at as usize), panel_b(), rows, i64::from(!at_start))
-                    }
-                    Side::Columns => {
-                        let start = at + how.starts[column_panel];
-                        (panel_a(), b.0.wrapping_offset(start as isize), terms, 0)
-                    }
-                };
-                // SAFETY: as above; what is gathered lies in its buffer, which the program's verifier checks, and there are as
-                // many offsets as the code reads.
-                unsafe { code(a, b, k, to, ldc, terms, rows, add) }
-            }
-        }
+        let (a, b) = (self.a.0.wrapping_offset(a as isize), right.0.wrapping_offset(b as isize));
+        let is_last = (panel + 1) * tile.mr > e.m;
+        let code = if is_last { self.last } else { self.tile };
+        // SAFETY: what is read lies in the operands' buffers, which the program's verifier checks, there are as many offsets as
+        // the code reads, and the caller has room for the tile.
+        unsafe { code(a, b, terms.len() as i64, to, e.n as i64, offsets, rows, i64::from(add)) }
     }
 }

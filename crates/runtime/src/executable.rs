@@ -228,7 +228,7 @@ impl Executable {
     /// # let state = graph.state("count", bespoke_tensor::Type::scalar(bespoke_tensor::DType::F32))?;
     /// # let next = graph.plus(state, state);
     /// # graph.set_next(state, next)?;
-    /// # let compiled = Compiled::new(bespoke_lower::lower(&graph, bespoke_lower::Fusion::default())?, false)?;
+    /// # let compiled = Compiled::new(bespoke_lower::lower(&graph, bespoke_lower::Config::default())?, false)?;
     /// # let mut executable = Executable::new(compiled.into(), 1, false)?;
     /// let mut states = [Tensor::scalar(7i32), Tensor::scalar(1.5f32)];
     /// executable.exchange_states(&mut states, &[1])?;

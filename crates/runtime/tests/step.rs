@@ -46,7 +46,7 @@ fn step(batch: usize, sizes: [usize; 3]) -> Graph {
 fn trains_like_the_evaluator_on_one_and_two_threads() {
     for (batch, sizes) in [(1, [1, 1, 1]), (3, [5, 7, 2]), (16, [33, 40, 10]), (64, [128, 96, 10])] {
         let g = step(batch, sizes);
-        let program = bespoke_lower::lower(&g, bespoke_lower::Fusion::default()).unwrap();
+        let program = bespoke_lower::lower(&g, bespoke_lower::Config::default()).unwrap();
         assert_eq!(bespoke_lower::verify(&program), Vec::<String>::new());
         let compiled = Compiled::new(program, false).unwrap();
         let compiled = Arc::new(compiled);

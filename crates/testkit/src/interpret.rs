@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bespoke_graph::{Operator, Values, op::ArgSort};
 use bespoke_loops::{Access, BinaryFn, Kernel, apply_binary, interpret};
-use bespoke_lower::{Contraction, Gathered, Loop, Panels, Place, Program, Side, Slot, Work};
+use bespoke_lower::{Contraction, Loop, Panels, Place, Program, Reading, Slot, Work};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 /// Memory that was never written shows as NaN, −1 or true.
@@ -200,33 +200,35 @@ fn unwritten(ty: Type) -> Tensor {
 /// `out[b, i, j] = Σ_p A(b, i, p) · B(b, p, j)` from panels `[a_batch][⌈m / mr⌉][k][mr]` and `[batch][panels of B][k][nr]`.
 fn product(c: &Contraction, a: &Tensor, b: &Tensor) -> Tensor {
     let (e, tile) = (c.extents, c.tile);
+    let size = tile.dtype.size();
     // The panel that each column is in, and where.
     let mut places = vec![(0, 0); e.n];
     for panel in 0..c.column_panels() {
-        let (first, count) = c.columns(panel);
-        (0..count).for_each(|lane| places[first + lane] = (panel, lane));
+        (0..tile.nr).for_each(|lane| places[c.columns(panel) + lane] = (panel, lane));
     }
     Tensor::from_fn(Type::new(tile.dtype, [e.batch * e.m * e.n]), |flat| {
         let (batch, i, j) = (flat / (e.m * e.n), flat / e.n % e.m, flat % e.n);
         let mut sum = Scalar::from_f64(tile.dtype, 0.0);
-        let terms = match &c.gathered {
-            Some(g) if g.side == Side::Columns => g.ranges[places[j].0].clone(),
+        let terms = match &c.right {
+            Reading::Gathered(g) => g.ranges[places[j].0].clone(),
             _ => 0..e.k,
         };
         for p in terms {
-            let gathered = |g: &Gathered, start: usize| {
-                (batch as i64 * g.batch + g.starts[start] + g.terms[p]) as usize / tile.dtype.size()
+            let elsewhere = |reading: &Reading, line: usize, start: usize| match reading {
+                Reading::Panels => None,
+                Reading::Strided { starts, line: step, term } => {
+                    Some((starts[batch] + line as i64 * step + p as i64 * term) as usize / size)
+                }
+                Reading::Gathered(g) => {
+                    Some((batch as i64 * g.batch + g.starts[start] + g.terms[p]) as usize / size)
+                }
             };
             let panel = batch % c.a_batch * e.m.div_ceil(tile.mr) + i / tile.mr;
-            let x = a.get(match &c.gathered {
-                Some(g) if g.side == Side::Rows => gathered(g, i),
-                _ => (panel * e.k + p) * tile.mr + i % tile.mr,
-            });
+            let x = elsewhere(&c.left, i, i).unwrap_or((panel * e.k + p) * tile.mr + i % tile.mr);
             let panel = batch * c.column_panels() + places[j].0;
-            let y = b.get(match &c.gathered {
-                Some(g) if g.side == Side::Columns => gathered(g, places[j].0) + places[j].1,
-                _ => (panel * e.k + p) * tile.nr + places[j].1,
-            });
+            let lane = if matches!(c.right, Reading::Gathered(_)) { places[j].1 } else { 0 };
+            let y = elsewhere(&c.right, j, places[j].0).unwrap_or((panel * e.k + p) * tile.nr + places[j].1);
+            let (x, y) = (a.get(x), b.get(y + lane));
             let term = apply_binary(BinaryFn::Mul, x, y).expect("floats are multiplied");
             sum = apply_binary(BinaryFn::Add, sum, term).expect("floats are added");
         }

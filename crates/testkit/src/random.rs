@@ -527,7 +527,7 @@ mod tests {
             let live = graph.live();
             made.extend(graph.ids().filter(|id| live[id.index()]).map(|id| graph.node(id).op.name()));
             next += graph.states().iter().filter(|s| s.next.is_some()).count();
-            let program = bespoke_lower::lower(&graph, bespoke_lower::Fusion::default()).unwrap();
+            let program = bespoke_lower::lower(&graph, bespoke_lower::Config::default()).unwrap();
             contractions += (program.launches.iter())
                 .filter(|l| matches!(l.work, bespoke_lower::Work::Contraction(_)))
                 .count();

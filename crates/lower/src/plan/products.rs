@@ -6,46 +6,49 @@ use bespoke_tensor::{Shape, Type};
 
 use super::{Plan, stores};
 use crate::{
-    BufferIndex, Contraction, Launch, Place, Tile, Work,
+    BufferIndex, Contraction, Launch, Place, Work,
     builder::{Builder, Values},
-    contraction::{self, Extents, Form, Layout, Panels, Side},
+    contraction::{Extents, Form, Layout, Panels, Reading, Side},
     convolution,
     launches::{finish, finish_inner, finish_rows},
     partition::Group,
+    strided,
 };
 
 impl Plan<'_> {
     /// Packs the operands, then the product with everything else in its group as epilogue.
     pub(super) fn contraction(&mut self, group: &Group, product: NodeId) {
-        let form = contraction::form_of(self.graph, product).expect("the caller asked");
-        let Form { extents, tile, run, a_batch, gather: _, layout } = form;
+        let form = self.forms.of(product).expect("the caller asked");
+        let Form { extents, tile, run, a_batch, gather: _, layout } = *form;
         let ty = self.graph.ty(product);
         let name = self.name(group);
         let is_convolution = matches!(self.graph.node(product).op, Op::Convolution(_));
-        let gathered = convolution::gathered(self.graph, product, &form).map(|g| (self.read[&g.0], g.1));
-        let (a, b) = if let Some((image, how)) = &gathered {
-            let kernel = self.pack_kernel(product, &form, &name);
-            match how.side {
-                Side::Rows => (*image, Panels::Buffer(kernel)),
-                Side::Columns => (kernel, Panels::Buffer(*image)),
+        let gathered = convolution::gathered(self.graph, product, form).map(|g| (self.read[&g.0], g.1));
+        let (a, left, b, right) = if let Some((image, how)) = gathered {
+            let (kernel, how) = (self.pack_kernel(product, form, &name), Reading::Gathered(how));
+            match form.gather {
+                Some(Side::Rows) => (image, how, Panels::Buffer(kernel), Reading::Panels),
+                _ => (kernel, Reading::Panels, Panels::Buffer(image), how),
             }
         } else if is_convolution {
-            self.pack_convolution(product, &form, &name)
+            let (a, b) = self.pack_convolution(product, form, &name);
+            (a, Reading::Panels, b, Reading::Panels)
         } else {
-            let a = self.pack(product, true, extents, tile, &name);
-            (a, Panels::Buffer(self.pack(product, false, extents, tile, &name)))
+            let (a, left) = self.operand(group, product, Side::Rows, form, &name);
+            let (b, right) = self.operand(group, product, Side::Columns, form, &name);
+            (a, left, Panels::Buffer(b), right)
         };
         let only = group.nodes.len() == 1 && self.write.get(&product).is_some_and(|w| w.len() == 1);
-        let gathered = gathered.map(|g| g.1);
         let mut contraction = Contraction {
             name: name.clone(),
             extents,
             tile,
             run,
             a,
+            left,
             a_batch,
             b,
-            gathered,
+            right,
             out: None,
             epilogue: None,
         };
@@ -65,7 +68,7 @@ impl Plan<'_> {
             let mut builder = Builder::new(&values, &group.nodes);
             builder.read_product(product, layout.order(ty.rank()));
             let (vars, index) = if is_convolution {
-                convolution::rows(&mut builder, graph, product, &form)
+                convolution::rows(&mut builder, graph, product, form)
             } else {
                 let vars =
                     vec![builder.exprs.declare_var((batch * m) as i64), builder.exprs.declare_var(n as i64)];
@@ -90,11 +93,28 @@ impl Plan<'_> {
         });
     }
 
+    /// An operand of a dot: where it lies if the tile can read it there, else in panels.
+    fn operand(
+        &mut self,
+        group: &Group,
+        product: NodeId,
+        side: Side,
+        form: &Form,
+        name: &str,
+    ) -> (BufferIndex, Reading) {
+        let lies = strided::operand(self.graph, product, side, form).and_then(|(base, how)| {
+            let buffer = *self.read.get(&base)?;
+            let mut written = group.nodes.iter().flat_map(|id| self.write.get(id)).flatten();
+            (!written.any(|&w| w == buffer)).then_some((buffer, how))
+        });
+        lies.unwrap_or_else(|| (self.pack(product, side, form, name), Reading::Panels))
+    }
+
     /// A kernel that writes an operand of a product in panels.
-    fn pack(&mut self, product: NodeId, left: bool, e: Extents, tile: Tile, name: &str) -> BufferIndex {
+    fn pack(&mut self, product: NodeId, side: Side, form: &Form, name: &str) -> BufferIndex {
+        let (e, tile, left) = (form.extents, form.tile, side == Side::Rows);
         let (rows, width) = if left { (e.m, tile.mr) } else { (e.n, tile.nr) };
-        let panels = rows.div_ceil(width);
-        let dims = [e.batch, panels, e.k, width];
+        let dims = [e.batch, rows.div_ceil(width), e.k, width];
         let ty = Type::new(tile.dtype, dims);
         let name = format!("{name}_pack_{}", if left { "a" } else { "b" });
         let target = self.buffer(&name, ty, Place::Arena(0));
@@ -102,11 +122,7 @@ impl Plan<'_> {
         let Op::Dot(dot) = &graph.node(product).op else { unreachable!("a product is a dot") };
         let operand = graph.node(product).inputs[usize::from(!left)];
         let shape = graph.ty(operand).shape;
-        let (batch_dims, contract_dims, free_dims) = if left {
-            (&dot.batch.0, &dot.contract.0, dot.lhs_free(shape.rank()))
-        } else {
-            (&dot.batch.1, &dot.contract.1, dot.rhs_free(shape.rank()))
-        };
+        let (batch_dims, contract_dims, free_dims) = strided::dims(dot, side, shape.rank());
         let values = Values { graph, materialised: &parts.materialised, buffers: read };
         let mut builder = Builder::new(&values, &[]);
         let vars: Vec<VarId> = dims.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
@@ -121,7 +137,7 @@ impl Plan<'_> {
         // Rows beyond the last repeat it; what is computed from them is dropped.
         let row = x.index_clamp(row, rows as i64 - 1);
         let mut index = vec![at[0]; shape.rank()];
-        for (dims, flat) in [(batch_dims, at[0]), (contract_dims, at[2]), (&free_dims, row)] {
+        for (dims, flat) in [(&batch_dims, at[0]), (&contract_dims, at[2]), (&free_dims, row)] {
             let extents: Vec<usize> = dims.iter().map(|&d| shape[d]).collect();
             let position = x.unflatten(&extents, flat);
             dims.iter().zip(position).for_each(|(&d, p)| index[d] = p);

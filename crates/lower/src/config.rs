@@ -1,4 +1,15 @@
-//! Whether operators share kernels.
+//! What can be chosen.
+
+use crate::Isa;
+
+/// Choices for lowering. The default is the same on every machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Config {
+    /// Which operators share kernels.
+    pub fusion: Fusion,
+    /// What products of matrices are made of: code for it runs only where the machine has it ([`Isa::detect`]).
+    pub isa: Isa,
+}
 
 /// Which operators are computed together in one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

@@ -1,0 +1,109 @@
+//! Instructions one after the other, with labels.
+
+use iced_x86::{
+    BlockEncoder, BlockEncoderOptions, Code, IcedError, Instruction, InstructionBlock, MemoryOperand,
+    Register,
+};
+
+/// A place in the code.
+#[derive(Clone, Copy, Debug)]
+pub struct Label(u64);
+
+/// Collects the instructions of a function. What cannot be encoded is told at the end.
+#[derive(Default)]
+pub struct Assembler {
+    instructions: Vec<Instruction>,
+    labels: u64,
+    /// The label that the next instruction gets.
+    pending: Option<Label>,
+    failed: Option<IcedError>,
+}
+
+impl Assembler {
+    fn push(&mut self, instruction: Result<Instruction, IcedError>) {
+        match instruction {
+            Ok(mut instruction) => {
+                // The encoder finds branch targets by their address before encoding: labels are such addresses.
+                instruction.set_ip(self.pending.take().map_or(0, |l| l.0));
+                self.instructions.push(instruction);
+            }
+            Err(error) => _ = self.failed.get_or_insert(error),
+        }
+    }
+
+    /// An instruction without operands.
+    pub fn plain(&mut self, code: Code) {
+        self.push(Ok(Instruction::with(code)));
+    }
+
+    /// An instruction of one register.
+    pub fn one(&mut self, code: Code, register: Register) {
+        self.push(Instruction::with1(code, register));
+    }
+
+    /// An instruction of two registers.
+    pub fn two(&mut self, code: Code, to: Register, from: Register) {
+        self.push(Instruction::with2(code, to, from));
+    }
+
+    /// An instruction of three registers.
+    pub fn three(&mut self, code: Code, to: Register, x: Register, y: Register) {
+        self.push(Instruction::with3(code, to, x, y));
+    }
+
+    /// An instruction of a register and a number.
+    pub fn number(&mut self, code: Code, register: Register, number: i32) {
+        self.push(Instruction::with2(code, register, number));
+    }
+
+    /// An instruction that reads memory.
+    pub fn load(&mut self, code: Code, to: Register, from: MemoryOperand) {
+        self.push(Instruction::with2(code, to, from));
+    }
+
+    /// An instruction that writes memory.
+    pub fn store(&mut self, code: Code, to: MemoryOperand, from: Register) {
+        self.push(Instruction::with2(code, to, from));
+    }
+
+    /// A jump.
+    pub fn jump(&mut self, code: Code, to: Label) {
+        self.push(Instruction::with_branch(code, to.0));
+    }
+
+    /// A place that is not yet known.
+    pub fn label(&mut self) -> Label {
+        self.labels += 1;
+        Label(self.labels)
+    }
+
+    /// The next instruction is at the label.
+    pub fn bind(&mut self, label: Label) {
+        debug_assert!(self.pending.is_none(), "one label an instruction");
+        self.pending = Some(label);
+    }
+
+    /// The machine code, which runs at any address.
+    ///
+    /// # Errors
+    /// The encoder's words if an instruction has operands that it does not take.
+    pub fn finish(self) -> Result<Vec<u8>, String> {
+        if let Some(error) = self.failed {
+            return Err(error.to_string());
+        }
+        let block = InstructionBlock::new(&self.instructions, 0);
+        let result = BlockEncoder::encode(64, block, BlockEncoderOptions::NONE).map_err(|e| e.to_string())?;
+        Ok(result.code_buffer)
+    }
+}
+
+/// What lies at `base + index + displacement`.
+pub fn at(base: Register, index: Register, displacement: i64) -> MemoryOperand {
+    MemoryOperand::with_base_index_scale_displ_size(
+        base,
+        index,
+        1,
+        displacement,
+        u32::from(displacement != 0),
+    )
+}

@@ -1,0 +1,61 @@
+//! Operands of dots that are read where they lie.
+
+use bespoke_graph::{Graph, NodeId, Op, op::Dot};
+
+use crate::{
+    contraction::{Form, Reading, Side},
+    convolution::image_of,
+};
+
+/// Bytes after which addresses share a set of the first-level cache.
+const CACHE_PERIOD: i64 = 4096;
+/// Lines of a set of that cache that rows of A may take.
+const CACHE_WAYS: usize = 8;
+
+/// The batch, contracted and free dimensions of an operand of so many dimensions.
+pub fn dims(dot: &Dot, side: Side, rank: usize) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
+    match side {
+        Side::Rows => (dot.batch.0.clone(), dot.contract.0.clone(), dot.lhs_free(rank)),
+        Side::Columns => (dot.batch.1.clone(), dot.contract.1.clone(), dot.rhs_free(rank)),
+    }
+}
+
+/// The value in whose memory the operand lies, and how; none if the tile cannot read it there, or had better not.
+pub fn operand(graph: &Graph, product: NodeId, side: Side, form: &Form) -> Option<(NodeId, Reading)> {
+    let node = graph.node(product);
+    let Op::Dot(dot) = &node.op else { return None };
+    let operand = node.inputs[usize::from(side == Side::Columns)];
+    let shape = graph.ty(operand).shape;
+    let (base, strides) = image_of(graph, operand)?;
+    let size = node.ty.dtype.size() as i64;
+    let (batch, contract, free) = dims(dot, side, shape.rank());
+    let step = |dims: &[usize]| {
+        let mut dims = dims.iter().rev().filter(|&&d| shape[d] != 1);
+        let Some(&last) = dims.next() else { return Some(size) };
+        let mut next = strides[last] * shape[last] as i64;
+        for &d in dims {
+            if strides[d] != next {
+                return None;
+            }
+            next *= shape[d] as i64;
+        }
+        Some(strides[last] * size)
+    };
+    let (line, term) = (step(&free)?, step(&contract)?);
+    let suits = match side {
+        // Rows a multiple of the cache's period apart would push each other out.
+        Side::Rows => line % CACHE_PERIOD != 0 || form.tile.mr <= CACHE_WAYS || term != size,
+        Side::Columns => line == size,
+    };
+    // Displacements of instructions have 32 bits.
+    let reach = line.checked_mul(form.tile.mr as i64)?.checked_add(term.checked_mul(8)?)?;
+    if !suits || reach > i64::from(i32::MAX) / 2 {
+        return None;
+    }
+    let mut starts = vec![0];
+    for &d in &batch {
+        let along = (0..shape[d] as i64).map(|i| i * strides[d] * size);
+        starts = starts.iter().flat_map(|o| along.clone().map(move |i| o + i)).collect();
+    }
+    Some((base, Reading::Strided { starts, line, term }))
+}
