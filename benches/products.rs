@@ -40,13 +40,15 @@ fn main() -> Result<(), Error> {
     let after = |flag: &str| arguments.iter().skip_while(|a| *a != flag).nth(1).and_then(|n| n.parse().ok());
     let threads = after("--threads").unwrap_or(1);
     let test = arguments.iter().any(|a| a == "--test");
-    let wanted: Vec<&String> = arguments.iter().filter(|a| a.contains('x')).collect();
+    let size = |name: &String| -> Option<[usize; 3]> {
+        let numbers: Option<Vec<usize>> = name.split('x').map(|n| n.parse().ok()).collect();
+        numbers?.try_into().ok()
+    };
+    let wanted: Vec<[usize; 3]> = arguments.iter().filter_map(size).collect();
+    let sizes = if wanted.is_empty() { SIZES.to_vec() } else { wanted };
     println!("{:<16} {:>9} {:>9} {:>9}   GFLOP/s, {threads} threads", "size", "A·B", "Aᵀ·B", "A·Bᵀ");
-    for [m, k, n] in SIZES {
+    for [m, k, n] in sizes {
         let name = format!("{m}x{k}x{n}");
-        if !wanted.is_empty() && !wanted.contains(&&name) {
-            continue;
-        }
         let flop = 2.0 * (m * k * n) as f64;
         let mut speeds = vec![];
         for (left, right) in [(1, 0), (0, 0), (1, 1)] {

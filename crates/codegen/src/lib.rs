@@ -12,5 +12,5 @@ mod translate;
 mod vector;
 
 pub use error::CodegenError;
-pub use module::{FunctionId, KernelFn, Module, ModuleBuilder, RANGE_ALIGNMENT, TileFn};
+pub use module::{CopyFn, FunctionId, KernelFn, Module, ModuleBuilder, RANGE_ALIGNMENT, TileFn};
 pub use program::{LaunchCode, ProgramCode, generate};

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt};
 
 use bespoke_loops::{FunctionCode, Kernel, verify};
-use bespoke_lower::{TileCode, Vectors};
+use bespoke_lower::{CopyCode, TileCode, Vectors};
 use cranelift_codegen::{
     Context, FinalizedMachReloc, FinalizedRelocTarget,
     control::ControlPlane,
@@ -37,6 +37,9 @@ pub type TileFn = unsafe extern "C" fn(
     add: i64,
 );
 
+/// Code that copies k terms of lines from a to a panel b, terms at offsets from a table where they are gathered.
+pub type CopyFn = unsafe extern "C" fn(a: *const u8, b: *mut u8, k: i64, terms: *const i64);
+
 /// Pieces of an outermost vector loop must begin at multiples of this many iterations.
 pub const RANGE_ALIGNMENT: i64 = 64;
 
@@ -49,6 +52,7 @@ enum Source<'a> {
     /// A loop kernel, and whether all its buffers are padded.
     Kernel(&'a Kernel, bool),
     Tile(TileCode),
+    Copy(CopyCode),
 }
 
 /// Collects functions. Equal kernels and equal tiles become one function.
@@ -57,6 +61,7 @@ pub struct ModuleBuilder<'a> {
     sources: Vec<(String, Source<'a>)>,
     texts: HashMap<(String, bool), FunctionId>,
     tiles: HashMap<TileCode, FunctionId>,
+    copies: HashMap<CopyCode, FunctionId>,
     invalid: Vec<String>,
 }
 
@@ -101,6 +106,16 @@ impl<'a> ModuleBuilder<'a> {
         let id = *self.tiles.entry(code).or_insert(next);
         if id == next {
             self.sources.push((code.to_string(), Source::Tile(code)));
+        }
+        id
+    }
+
+    /// Adds the code that copies lines into a panel. It needs AVX2, and as wide vectors as it says.
+    pub fn add_copy(&mut self, code: CopyCode) -> FunctionId {
+        let next = FunctionId(self.sources.len());
+        let id = *self.copies.entry(code).or_insert(next);
+        if id == next {
+            self.sources.push((code.to_string(), Source::Copy(code)));
         }
         id
     }
@@ -184,12 +199,17 @@ fn compile(
     keep_text: bool,
 ) -> Result<Compiled, CodegenError> {
     let refused = |reason: String| CodegenError::Function { function: name.to_owned(), reason };
-    if let Source::Tile(code) = source
-        && let Vectors::Bytes(_) = code.tile.vectors
-    {
+    let assembled = match source {
+        Source::Tile(code) if code.tile.vectors != Vectors::Portable => {
+            Some(assembled::tile::assemble(*code))
+        }
+        Source::Copy(code) => Some(assembled::copy::assemble(*code)),
+        _ => None,
+    };
+    if let Some(bytes) = assembled {
         return Ok(Compiled {
             name: name.to_owned(),
-            bytes: assembled::tile::assemble(*code).map_err(refused)?,
+            bytes: bytes.map_err(refused)?,
             alignment: 64,
             relocations: vec![],
             calls: vec![],
@@ -199,7 +219,7 @@ fn compile(
     context.clear();
     let arguments = match source {
         Source::Kernel(..) => 3,
-        Source::Tile(_) => 8,
+        _ => 8,
     };
     let mut signature = Signature::new(CallConv::triple_default(isa.triple()));
     signature.params = vec![AbiParam::new(types::I64); arguments];
@@ -235,6 +255,7 @@ fn compile(
             })
         }
         Source::Tile(code) => tile::emit(*code, &mut builder),
+        Source::Copy(_) => unreachable!("it is assembled"),
     }
     builder.finalize(isa.frontend_config());
     let clif = keep_text.then(|| context.func.display().to_string());
@@ -359,6 +380,12 @@ impl Module {
     pub fn tile(&self, id: FunctionId) -> TileFn {
         // SAFETY: the address is that of a function with this signature (`compile`).
         unsafe { std::mem::transmute::<*const u8, TileFn>(self.functions[id.0].address) }
+    }
+
+    /// The code that copies lines into a panel. It may be called while the module lives, with lines and a panel of its sizes.
+    pub fn copy(&self, id: FunctionId) -> CopyFn {
+        // SAFETY: the address is that of a function with this signature (`assembled::copy`).
+        unsafe { std::mem::transmute::<*const u8, CopyFn>(self.functions[id.0].address) }
     }
 
     /// The bytes of all functions.

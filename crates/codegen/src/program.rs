@@ -1,7 +1,7 @@
 //! The stage: program to machine code.
 
 use bespoke_loops::Kernel;
-use bespoke_lower::{Panels, Program, Work};
+use bespoke_lower::{CopyCode, Panels, Program, TileCode, Work};
 
 use crate::{CodegenError, FunctionId, Module, ModuleBuilder};
 
@@ -12,10 +12,12 @@ pub enum LaunchCode {
     Loops(FunctionId),
     /// A matrix product.
     Contraction {
-        /// The register tile.
-        tile: FunctionId,
-        /// That of the last rows, if they are fewer.
-        last: Option<FunctionId>,
+        /// The register tile, and what copies its rows if they are copied.
+        rows: (FunctionId, Option<FunctionId>),
+        /// The same for the last rows, if they are fewer.
+        last_rows: Option<(FunctionId, Option<FunctionId>)>,
+        /// What copies columns, if they are copied.
+        columns: Option<FunctionId>,
         /// What packs the panels of B, if this launch does.
         pack: Option<FunctionId>,
         /// What runs over finished rows.
@@ -52,17 +54,24 @@ fn launches<'a>(program: &'a Program, builder: &mut ModuleBuilder<'a>) -> Vec<La
         let sliced = launch.args.iter().any(|&a| program.buffers[a].sliced);
         code.push(match &launch.work {
             Work::Loops(k) => LaunchCode::Loops(add(builder, k, sliced)),
-            Work::Contraction(c) => LaunchCode::Contraction {
-                tile: builder.add_tile(c.tiles().0),
-                last: c.tiles().1.map(|t| builder.add_tile(t)),
-                pack: match &c.b {
-                    Panels::Packed(pack, args) => {
-                        Some(add(builder, pack, args.iter().any(|&a| program.buffers[a].sliced)))
-                    }
-                    Panels::Buffer(_) => None,
-                },
-                epilogue: c.epilogue.as_ref().map(|k| add(builder, k, sliced)),
-            },
+            Work::Contraction(c) => {
+                let codes = c.codes();
+                let mut rows = |(tile, copy): (TileCode, Option<CopyCode>)| {
+                    (builder.add_tile(tile), copy.map(|c| builder.add_copy(c)))
+                };
+                LaunchCode::Contraction {
+                    rows: rows(codes.rows),
+                    last_rows: codes.last_rows.map(rows),
+                    columns: codes.columns.map(|c| builder.add_copy(c)),
+                    pack: match &c.b {
+                        Panels::Packed(pack, args) => {
+                            Some(add(builder, pack, args.iter().any(|&a| program.buffers[a].sliced)))
+                        }
+                        Panels::Buffer(_) => None,
+                    },
+                    epilogue: c.epilogue.as_ref().map(|k| add(builder, k, sliced)),
+                }
+            }
             Work::Loop(scan) => LaunchCode::Loop(launches(&scan.body, builder)),
             Work::Sort(_) => LaunchCode::Sort,
         });

@@ -471,3 +471,44 @@ fn check_tile(code: bespoke_lower::TileCode) {
         }
     }
 }
+
+/// Copies of lines into panels, element by element.
+#[test]
+fn copies() {
+    use bespoke_lower::{CopyCode, Isa, Lines};
+    for (bytes, isa) in [(32, Isa::Avx2), (64, Isa::Avx512)] {
+        if isa > Isa::detect() {
+            continue;
+        }
+        for (dtype, count) in
+            [DType::F32, DType::F64].into_iter().flat_map(|d| [1, 5, 8, 13, 14, 28, 32, 48].map(|c| (d, c)))
+        {
+            let size = dtype.size() as i64;
+            for lines in
+                [Lines::SideBySide { term: 53 * size }, Lines::Apart { line: 67 * size }, Lines::Gathered]
+            {
+                let code = CopyCode { dtype, bytes, count, lines };
+                let mut builder = ModuleBuilder::new();
+                let id = builder.add_copy(code);
+                let module = builder.finish(false).unwrap();
+                for k in [0usize, 1, 3, 7, 8, 9, 31] {
+                    let from = Tensor::from_fn(Type::new(dtype, [4000]), |i| Scalar::I64(i as i64));
+                    let mut to = Tensor::full([count * k + 3], Scalar::from_f64(dtype, -1.0));
+                    let terms: Vec<i64> = (0..k as i64).map(|p| p * 37 % 200 * size).collect();
+                    // SAFETY: there are as many lines and terms, and the panel has room for them.
+                    unsafe { module.copy(id)(from.as_ptr(), to.as_mut_ptr(), k as i64, terms.as_ptr()) };
+                    for i in 0..to.elements() {
+                        let (line, term) = ((i % count) as i64, i / count);
+                        let place = |term: usize| match lines {
+                            Lines::SideBySide { term: step } => line * size + term as i64 * step,
+                            Lines::Apart { line: step } => line * step + term as i64 * size,
+                            Lines::Gathered => line * size + terms[term],
+                        };
+                        let expected = if term < k { (place(term) / size) as f64 } else { -1.0 };
+                        assert_eq!(to.get(i).to_f64(), expected, "{code} k={k} {i}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::{fmt, ops::Range};
 
 use crate::{
     BufferIndex, Isa, convolution,
-    tile::{self, Access, Tile, TileCode},
+    tile::{self, Access, CopyCode, Lines, Tile, TileCode},
 };
 use bespoke_graph::{Graph, NodeId, Op, op::Dot};
 use bespoke_loops::Kernel;
@@ -55,14 +55,16 @@ impl fmt::Display for Side {
 pub enum Reading {
     /// In panels: of A `[a_batch][⌈m / mr⌉][k][mr]`, the last padded with any values; of B `[batch][panels of B][k][nr]`.
     Panels,
-    /// As a tensor whose rows (of A) or terms (of B) are whole: see [`Access::Steps`].
+    /// As a tensor: see [`Access::Steps`].
     Strided {
         /// Where the operand of each product begins.
         starts: Vec<i64>,
-        /// From row to row of A, from column to column of B: there that of an element.
+        /// From row to row of A, from column to column of B.
         line: i64,
         /// From term to term.
         term: i64,
+        /// Are panels of some terms copied from there by whoever multiplies them, just before?
+        copied: bool,
     },
     /// As a tensor from which lines are gathered.
     Gathered(Gathered),
@@ -138,22 +140,50 @@ impl Form {
     }
 }
 
+/// The code of a contraction.
+#[derive(Clone, Copy, Debug)]
+pub struct Codes {
+    /// The tile, and what copies its rows if they are copied.
+    pub rows: (TileCode, Option<CopyCode>),
+    /// The same for the last rows, if they are fewer.
+    pub last_rows: Option<(TileCode, Option<CopyCode>)>,
+    /// What copies columns, if they are copied.
+    pub columns: Option<CopyCode>,
+}
+
 impl Contraction {
-    /// The code of the tile, and that of the last rows if they are fewer.
-    pub fn tiles(&self) -> (TileCode, Option<TileCode>) {
+    /// What code it needs.
+    pub fn codes(&self) -> Codes {
         let size = self.tile.dtype.size() as i64;
         let access = |reading: &Reading, width: usize| match reading {
             Reading::Panels => Access::Steps { line: size, term: width as i64 * size },
-            Reading::Strided { line, term, .. } => Access::Steps { line: *line, term: *term },
+            Reading::Strided { copied: true, .. } => Access::Steps { line: size, term: width as i64 * size },
+            Reading::Strided { line, term, copied: false, .. } => Access::Steps { line: *line, term: *term },
             Reading::Gathered(_) => Access::Table,
         };
-        let whole = TileCode {
-            tile: self.tile,
-            left: access(&self.left, self.tile.mr),
-            right: access(&self.right, self.tile.nr),
+        let copy = |reading: &Reading, count: usize| match *reading {
+            Reading::Strided { copied: true, line, term, .. } => {
+                let lines = if line == size { Lines::SideBySide { term } } else { Lines::Apart { line } };
+                Some(CopyCode { dtype: self.tile.dtype, bytes: self.tile.vectors.bytes(), count, lines })
+            }
+            _ => None,
+        };
+        let tile = |rows: usize| {
+            // Panels that were packed before have as many rows in the end, copied ones have not.
+            let width = if self.left == Reading::Panels { self.tile.mr } else { rows };
+            TileCode {
+                tile: Tile { mr: rows, ..self.tile },
+                left: access(&self.left, width),
+                right: access(&self.right, self.tile.nr),
+            }
         };
         let rest = self.extents.m % self.tile.mr;
-        (whole, (rest > 0).then_some(TileCode { tile: Tile { mr: rest, ..self.tile }, ..whole }))
+        let of = |rows: usize| (tile(rows), copy(&self.left, rows));
+        Codes {
+            rows: of(self.tile.mr),
+            last_rows: (rest > 0).then(|| of(rest)),
+            columns: copy(&self.right, self.tile.nr),
+        }
     }
 
     /// The number of panels of B of one product.

@@ -26,10 +26,10 @@ mod verify;
 mod windows;
 
 pub use config::{Config, Fusion};
-pub use contraction::{Contraction, Extents, Gathered, Panels, Reading, Side};
+pub use contraction::{Codes, Contraction, Extents, Gathered, Panels, Reading, Side};
 pub use error::LowerError;
 pub use lines::Sort;
 pub use plan::lower;
 pub use program::{Buffer, BufferIndex, Carry, Launch, Loop, Place, Program, Slot, StateSlot, Work};
-pub use tile::{Access, Isa, Tile, TileCode, Vectors};
+pub use tile::{Access, CopyCode, Isa, Lines, Tile, TileCode, Vectors};
 pub use verify::verify;

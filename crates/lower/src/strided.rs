@@ -5,12 +5,15 @@ use bespoke_graph::{Graph, NodeId, Op, op::Dot};
 use crate::{
     contraction::{Form, Reading, Side},
     convolution::image_of,
+    tile::Vectors,
 };
 
 /// Bytes after which addresses share a set of the first-level cache.
 const CACHE_PERIOD: i64 = 4096;
 /// Lines of a set of that cache that rows of A may take.
 const CACHE_WAYS: usize = 8;
+/// Uses from which a panel is worth a copy.
+const REUSED: usize = 3;
 
 /// The batch, contracted and free dimensions of an operand of so many dimensions.
 pub fn dims(dot: &Dot, side: Side, rank: usize) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
@@ -42,11 +45,20 @@ pub fn operand(graph: &Graph, product: NodeId, side: Side, form: &Form) -> Optio
         Some(strides[last] * size)
     };
     let (line, term) = (step(&free)?, step(&contract)?);
-    let suits = match side {
+    let tile = form.tile;
+    let (reuses, stays) = match side {
         // Rows a multiple of the cache's period apart would push each other out.
-        Side::Rows => line % CACHE_PERIOD != 0 || form.tile.mr <= CACHE_WAYS || term != size,
-        Side::Columns => line == size,
+        Side::Rows => {
+            (form.column_panels(), term == size && (line % CACHE_PERIOD != 0 || tile.mr <= CACHE_WAYS))
+        }
+        Side::Columns => (form.extents.m.div_ceil(tile.mr), false),
     };
+    let reads = side == Side::Rows || line == size;
+    // What is read again and again had better lie together.
+    let copied = tile.vectors != Vectors::Portable
+        && (line == size || term == size)
+        && (!reads || !stays && reuses >= REUSED);
+    let suits = copied || reads && (tile.vectors != Vectors::Portable || stays || line == size);
     // Displacements of instructions have 32 bits.
     let reach = line.checked_mul(form.tile.mr as i64)?.checked_add(term.checked_mul(8)?)?;
     if !suits || reach > i64::from(i32::MAX) / 2 {
@@ -57,5 +69,5 @@ pub fn operand(graph: &Graph, product: NodeId, side: Side, form: &Form) -> Optio
         let along = (0..shape[d] as i64).map(|i| i * strides[d] * size);
         starts = starts.iter().flat_map(|o| along.clone().map(move |i| o + i)).collect();
     }
-    Some((base, Reading::Strided { starts, line, term }))
+    Some((base, Reading::Strided { starts, line, term, copied }))
 }

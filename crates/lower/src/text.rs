@@ -55,7 +55,10 @@ impl fmt::Display for Program {
                     for (side, reading) in [(Side::Rows, &c.left), (Side::Columns, &c.right)] {
                         match reading {
                             Reading::Panels => {}
-                            Reading::Strided { .. } => writeln!(f, "  {side} are read where they lie")?,
+                            Reading::Strided { copied, .. } => {
+                                let how = if *copied { "copied from" } else { "read" };
+                                writeln!(f, "  {side} are {how} where they lie")?;
+                            }
                             Reading::Gathered(_) => writeln!(f, "  {side} are gathered")?,
                         }
                     }

@@ -206,6 +206,48 @@ impl fmt::Display for TileCode {
     }
 }
 
+/// How the lines that are copied into a panel lie. All in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lines {
+    /// Those of a term side by side.
+    SideBySide {
+        /// From term to term.
+        term: i64,
+    },
+    /// The terms of each side by side.
+    Apart {
+        /// From line to line.
+        line: i64,
+    },
+    /// Those of a term side by side, terms at offsets from a table.
+    Gathered,
+}
+
+/// What the code depends on that copies lines into a panel `[k][count]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CopyCode {
+    /// f32 or f64.
+    pub dtype: DType,
+    /// Of the widest vector to use: 16, 32 or 64.
+    pub bytes: usize,
+    /// Lines in the panel.
+    pub count: usize,
+    /// How they lie.
+    pub lines: Lines,
+}
+
+impl fmt::Display for CopyCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CopyCode { dtype, bytes, count, lines } = self;
+        write!(f, "copy_{dtype}_{count}_{}", bytes * 8)?;
+        match lines {
+            Lines::SideBySide { term } => write!(f, "_terms_{term}"),
+            Lines::Apart { line } => write!(f, "_lines_{line}"),
+            Lines::Gathered => f.write_str("_table"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -111,9 +111,10 @@ fn verify_operand(program: &Program, c: &Contraction, side: Side) -> Vec<String>
             };
             (0, (panels * e.k) as i64 * size)
         }
-        Reading::Strided { starts, line, term } => {
+        Reading::Strided { starts, line, term, copied } => {
             let lines = if side == Side::Rows { e.m } else { e.n } as i64;
-            if starts.len() != e.batch || side == Side::Columns && *line != size {
+            let reads = *copied || side == Side::Rows || *line == size;
+            if starts.len() != e.batch || !reads || *copied && *line != size && *term != size {
                 violations.push(format!("{}: the {side} cannot be read where they lie", c.name));
             }
             let starts = ends(starts);

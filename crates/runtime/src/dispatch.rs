@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use bespoke_codegen::{KernelFn, LaunchCode, Module, RANGE_ALIGNMENT, TileFn};
+use bespoke_codegen::{CopyFn, FunctionId, KernelFn, LaunchCode, Module, RANGE_ALIGNMENT, TileFn};
 use bespoke_loops::{Kernel, LoopKind, Stmt};
 use bespoke_lower::{Contraction, Launch, Loop, Panels, Place, Program, Reading, Slot, Sort, Work};
 use bespoke_tensor::DType;
 use rayon::{ThreadPool, prelude::*};
 
 use crate::{
-    contraction::{block_panels, panel_bytes},
+    contraction::{Scratch, TERMS, block_panels},
     executable::Compiled,
     sort,
 };
@@ -107,12 +107,14 @@ impl Run<'_> {
                 let align = if is_vector(kernel) { RANGE_ALIGNMENT } else { 1 };
                 share(kernel.range(), align, parts, |_, begin, end| call(function, &args, begin, end));
             }
-            (Work::Contraction(c), LaunchCode::Contraction { tile, last, pack, epilogue }) => {
+            (Work::Contraction(c), LaunchCode::Contraction { rows, last_rows, columns, pack, epilogue }) => {
                 let of = |args: &[usize]| args.iter().map(|&a| buffers[a]).collect::<Vec<_>>();
                 let product = Product {
                     c,
-                    tile: self.module.tile(*tile),
-                    last: self.module.tile(last.unwrap_or(*tile)),
+                    rows: self.rows(*rows),
+                    last_rows: self.rows(last_rows.unwrap_or(*rows)),
+                    columns_code: columns.map(|c| self.module.copy(c)),
+                    places: Scratch::of(c),
                     epilogue: epilogue.map(|e| self.module.kernel(e)),
                     a: buffers[c.a],
                     b: match &c.b {
@@ -142,6 +144,10 @@ impl Run<'_> {
             (Work::Sort(s), LaunchCode::Sort) => sort_lines(s, buffers[s.from], buffers[s.to], parts),
             _ => unreachable!("code is generated for each launch in order"),
         }
+    }
+
+    fn rows(&self, (tile, copy): (FunctionId, Option<FunctionId>)) -> (TileFn, Option<CopyFn>) {
+        (self.module.tile(tile), copy.map(|c| self.module.copy(c)))
     }
 
     /// Runs the body of a loop for each step.
@@ -237,15 +243,16 @@ enum Right {
     Packed(KernelFn, Vec<Address>),
 }
 
-/// Terms that are multiplied at a time: so many of a panel of rows stay in the first-level cache.
-const TERMS: usize = 256;
-
 /// One matrix product with its buffers.
 struct Product<'a> {
     c: &'a Contraction,
-    tile: TileFn,
-    /// For the last rows.
-    last: TileFn,
+    /// The tile, and what copies its rows.
+    rows: (TileFn, Option<CopyFn>),
+    /// The same for the last rows.
+    last_rows: (TileFn, Option<CopyFn>),
+    /// What copies columns.
+    columns_code: Option<CopyFn>,
+    places: Scratch,
     epilogue: Option<KernelFn>,
     a: Address,
     b: Right,
@@ -293,9 +300,12 @@ impl Product<'_> {
         // Addressed like the whole product, whether it is the whole or only the rows of this block.
         let product = match self.out {
             Some(out) => out,
-            None => Address(scratch.add(panel_bytes(self.c)).wrapping_sub(start * e.n * size)),
+            None => Address(scratch.add(self.places.product).wrapping_sub(start * e.n * size)),
         };
         for from in (0..e.k).step_by(TERMS) {
+            for panel in first..first + count {
+                self.copy_rows(batch, panel, panel - first, from..(from + TERMS).min(e.k), scratch);
+            }
             for column_panel in 0..self.c.column_panels() {
                 // Terms that count are multiplied, and where none does zeros are written.
                 let all = match &self.c.right {
@@ -306,10 +316,18 @@ impl Product<'_> {
                 if terms.is_empty() && from > 0 {
                     continue;
                 }
+                let columns = self.columns(batch, column_panel, &terms, scratch);
                 for panel in first..first + count {
                     let row = batch * e.m + panel * tile.mr;
                     let to = product.add((row * e.n + self.c.columns(column_panel)) * size);
-                    self.multiply(batch, panel, column_panel, terms.clone(), from > 0, to, scratch);
+                    let rows = self.rows(batch, panel, panel - first, &terms, scratch);
+                    let (code, none) = (self.rows_code(panel).0, std::ptr::null());
+                    let offsets = rows.terms.or(columns.terms).unwrap_or(none);
+                    let starts = rows.starts.unwrap_or(none);
+                    let (k, add) = (terms.len() as i64, i64::from(from > 0));
+                    // SAFETY: what is read lies in the operands' buffers, which the program's verifier checks, or in scratch
+                    // memory; there are as many offsets as the code reads, and the product has room for the tile.
+                    unsafe { code(rows.at, columns.at, k, to, e.n as i64, offsets, starts, add) }
                 }
             }
         }
@@ -319,57 +337,100 @@ impl Product<'_> {
         }
     }
 
-    /// One tile: these terms of a panel of rows and one of columns. With `add`, sums go on.
-    #[allow(clippy::too_many_arguments)] // a place in a product has as many coordinates
-    fn multiply(
+    /// The tile of a panel of rows, and what copies them.
+    fn rows_code(&self, panel: usize) -> (TileFn, Option<CopyFn>) {
+        if (panel + 1) * self.c.tile.mr > self.c.extents.m { self.last_rows } else { self.rows }
+    }
+
+    /// Copies some terms of a panel of rows to its place in a block, if they are copied.
+    fn copy_rows(&self, batch: usize, panel: usize, place: usize, terms: Range<usize>, scratch: Address) {
+        let Reading::Strided { starts, line, term, .. } = &self.c.left else { return };
+        if let Some(copy) = self.rows_code(panel).1 {
+            let mr = self.c.tile.mr;
+            let from = starts[batch] + (panel * mr) as i64 * line + terms.start as i64 * term;
+            let from = self.a.0.wrapping_offset(from as isize);
+            // SAFETY: the lines lie in their buffer, which the program's verifier checks, and scratch memory has room.
+            unsafe { copy(from, self.copied_rows(place, scratch), terms.len() as i64, std::ptr::null()) }
+        }
+    }
+
+    fn copied_rows(&self, place: usize, scratch: Address) -> *mut u8 {
+        let (tile, terms) = (self.c.tile, self.c.extents.k.min(TERMS));
+        scratch.add(self.places.rows + place * tile.mr * terms * tile.dtype.size())
+    }
+
+    /// Where a panel of rows is, which is at `place` of a block.
+    fn rows(
         &self,
         batch: usize,
         panel: usize,
-        column_panel: usize,
-        terms: Range<usize>,
-        add: bool,
-        to: *mut u8,
+        place: usize,
+        terms: &Range<usize>,
         scratch: Address,
-    ) {
+    ) -> Operand {
         let (c, e, tile) = (self.c, self.c.extents, self.c.tile);
-        let size = tile.dtype.size();
-        let none = std::ptr::null();
-        let (mut offsets, mut rows) = (none, none);
-        let a = match &c.left {
+        match &c.left {
             Reading::Panels => {
                 let panel = batch % c.a_batch * e.m.div_ceil(tile.mr) + panel;
-                ((panel * e.k + terms.start) * tile.mr * size) as i64
+                let elements = (panel * e.k + terms.start) * tile.mr;
+                Operand::at(self.a, (elements * tile.dtype.size()) as i64)
             }
-            Reading::Strided { starts, line, term } => {
-                starts[batch] + (panel * tile.mr) as i64 * line + terms.start as i64 * term
+            Reading::Strided { copied: true, .. } => {
+                Operand { at: self.copied_rows(place, scratch), terms: None, starts: None }
             }
-            Reading::Gathered(how) => {
-                offsets = how.terms[terms.clone()].as_ptr();
-                rows = how.starts[panel * tile.mr..].as_ptr();
-                batch as i64 * how.batch
-            }
-        };
-        let b = match &c.right {
-            Reading::Panels => {
-                (((batch * c.column_panels() + column_panel) * e.k + terms.start) * tile.nr * size) as i64
-            }
-            Reading::Strided { starts, term, .. } => {
-                starts[batch] + (c.columns(column_panel) * size) as i64 + terms.start as i64 * term
-            }
-            Reading::Gathered(how) => {
-                offsets = how.terms[terms.clone()].as_ptr();
-                batch as i64 * how.batch + how.starts[column_panel]
-            }
-        };
-        let right = match self.b {
+            Reading::Strided { starts, line, term, copied: false } => Operand::at(
+                self.a,
+                starts[batch] + (panel * tile.mr) as i64 * line + terms.start as i64 * term,
+            ),
+            Reading::Gathered(how) => Operand {
+                terms: Some(how.terms[terms.clone()].as_ptr()),
+                starts: Some(how.starts[panel * tile.mr..].as_ptr()),
+                ..Operand::at(self.a, batch as i64 * how.batch)
+            },
+        }
+    }
+
+    /// Where some terms of a panel of columns are: in scratch memory once they are copied there, if they are.
+    fn columns(&self, batch: usize, panel: usize, terms: &Range<usize>, scratch: Address) -> Operand {
+        let (c, tile) = (self.c, self.c.tile);
+        let size = tile.dtype.size();
+        let b = match self.b {
             Right::At(b) => b,
             Right::Packed(..) => self.packed(batch, scratch),
         };
-        let (a, b) = (self.a.0.wrapping_offset(a as isize), right.0.wrapping_offset(b as isize));
-        let is_last = (panel + 1) * tile.mr > e.m;
-        let code = if is_last { self.last } else { self.tile };
-        // SAFETY: what is read lies in the operands' buffers, which the program's verifier checks, there are as many offsets as
-        // the code reads, and the caller has room for the tile.
-        unsafe { code(a, b, terms.len() as i64, to, e.n as i64, offsets, rows, i64::from(add)) }
+        match &c.right {
+            Reading::Panels => {
+                let elements = ((batch * c.column_panels() + panel) * c.extents.k + terms.start) * tile.nr;
+                Operand::at(b, (elements * size) as i64)
+            }
+            Reading::Strided { starts, line, term, .. } => {
+                let start = starts[batch] + c.columns(panel) as i64 * line + terms.start as i64 * term;
+                let there = Operand::at(b, start);
+                let Some(copy) = self.columns_code else { return there };
+                let to = scratch.add(self.places.columns);
+                // SAFETY: as with rows.
+                unsafe { copy(there.at, to, terms.len() as i64, std::ptr::null()) };
+                Operand { at: to, ..there }
+            }
+            Reading::Gathered(how) => Operand {
+                terms: Some(how.terms[terms.clone()].as_ptr()),
+                ..Operand::at(b, batch as i64 * how.batch + how.starts[panel])
+            },
+        }
+    }
+}
+
+/// Where a tile finds some terms of an operand.
+struct Operand {
+    at: *const u8,
+    /// Offsets of the terms, if they are gathered.
+    terms: Option<*const i64>,
+    /// Offsets of the rows, if they are gathered.
+    starts: Option<*const i64>,
+}
+
+impl Operand {
+    fn at(buffer: Address, bytes: i64) -> Operand {
+        Operand { at: buffer.0.wrapping_offset(bytes as isize), terms: None, starts: None }
     }
 }

@@ -216,7 +216,7 @@ fn product(c: &Contraction, a: &Tensor, b: &Tensor) -> Tensor {
         for p in terms {
             let elsewhere = |reading: &Reading, line: usize, start: usize| match reading {
                 Reading::Panels => None,
-                Reading::Strided { starts, line: step, term } => {
+                Reading::Strided { starts, line: step, term, .. } => {
                     Some((starts[batch] + line as i64 * step + p as i64 * term) as usize / size)
                 }
                 Reading::Gathered(g) => {

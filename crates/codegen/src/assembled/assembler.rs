@@ -66,6 +66,22 @@ impl Assembler {
         self.push(Instruction::with2(code, to, from));
     }
 
+    /// The upper half of a register of 256 bits from memory.
+    pub fn insert_high(&mut self, register: Register, from: MemoryOperand) {
+        self.push(Instruction::with4(
+            Code::VEX_Vinsertf128_ymm_ymm_xmmm128_imm8,
+            register,
+            register,
+            from,
+            1,
+        ));
+    }
+
+    /// `vshufps` of registers of 256 bits.
+    pub fn shuffle(&mut self, to: Register, x: Register, y: Register, which: i32) {
+        self.push(Instruction::with4(Code::VEX_Vshufps_ymm_ymm_ymmm256_imm8, to, x, y, which));
+    }
+
     /// A jump.
     pub fn jump(&mut self, code: Code, to: Label) {
         self.push(Instruction::with_branch(code, to.0));

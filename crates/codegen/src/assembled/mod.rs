@@ -1,4 +1,5 @@
 //! Code for vectors that are wider than Cranelift's: x86-64, encoded by `iced-x86`.
 
 pub mod assembler;
+pub mod copy;
 pub mod tile;
