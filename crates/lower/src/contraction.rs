@@ -270,6 +270,6 @@ fn dot_form(graph: &Graph, id: NodeId, dot: &Dot, isa: Isa) -> Option<Form> {
     };
     let Extents { batch, m, n, k } = extents;
     let worth = node.ty.dtype.is_float() && m >= 4 && n >= 4 && k >= 2 && batch > 0 && m * n * k >= SMALL;
-    let (tile, _) = worth.then(|| tile::best(isa, node.ty.dtype, m, n, usize::MAX))??;
+    let (tile, _) = worth.then(|| tile::best(isa, node.ty.dtype, batch, m, n, usize::MAX))??;
     Some(Form { extents, tile, run: n, a_batch: batch, gather: None, layout: Layout::Same })
 }

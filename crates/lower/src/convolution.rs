@@ -174,7 +174,7 @@ pub fn form_of(graph: &Graph, id: NodeId, convolution: &Convolution, isa: Isa) -
         |extents: Extents, run: usize, layout: Layout, gather: Option<Side>, extra: &dyn Fn(usize) -> f64| {
             let Extents { batch, m, n, k } = extents;
             let most = if gather == Some(Side::Rows) { GATHERED_ROWS } else { usize::MAX };
-            let Some((tile, term)) = tile::best(isa, node.ty.dtype, m, run, most) else { return };
+            let Some((tile, term)) = tile::best(isa, node.ty.dtype, batch, m, run, most) else { return };
             let runs = batch * (n / run);
             let columns = runs * run.next_multiple_of(tile.nr);
             let left = if gather == Some(Side::Rows) { 0 } else { groups * m * k };

@@ -145,23 +145,37 @@ const CHAINS: usize = 8;
 /// Nanoseconds of a multiply-add per byte of a vector (16: 0.05 ns an element of f32).
 const MULTIPLY_ADD: f64 = 0.8;
 
-/// The fastest tile for a product of `rows` rows (at most `most` at once) whose columns come in runs of `run`, and the
+/// The fastest tile for so many products of `rows` rows (at most `most` at once) whose columns come in runs of `run`, and the
 /// nanoseconds that a term takes for all rows of one run; none if runs are too short.
-pub fn best(isa: Isa, dtype: DType, rows: usize, run: usize, most: usize) -> Option<(Tile, f64)> {
-    let candidates = isa.shapes().filter_map(|shape| {
+pub fn best(
+    isa: Isa,
+    dtype: DType,
+    products: usize,
+    rows: usize,
+    run: usize,
+    most: usize,
+) -> Option<(Tile, f64)> {
+    let time = |shape: &Shape, mr: usize| {
         let lanes = shape.vectors.bytes() / dtype.size();
         let nr = shape.columns * lanes;
-        let panels = rows.div_ceil(shape.rows.min(most));
-        // Panels of equal height rather than full ones and a low one.
-        let mr = rows.div_ceil(panels);
         let height = |rows: usize| if rows == 0 { 0 } else { rows.max(CHAINS.div_ceil(shape.columns)) };
         let heights = rows / mr * height(mr) + height(rows % mr);
         let macs = heights * run.next_multiple_of(nr);
-        let time = macs as f64 * MULTIPLY_ADD * (dtype.size() as f64 / 4.0)
+        let work = macs as f64 * MULTIPLY_ADD * (dtype.size() as f64 / 4.0)
             / (shape.vectors.bytes() as f64 * shape.reach);
-        (nr <= run).then_some((Tile { dtype, mr, nr, vectors: shape.vectors }, time))
+        // Threads share panels: with an odd one some of them wait.
+        let panels = products * rows.div_ceil(mr);
+        (nr <= run).then_some((
+            Tile { dtype, mr, nr, vectors: shape.vectors },
+            work * panels.next_multiple_of(2) as f64 / panels as f64,
+        ))
+    };
+    let candidates = isa.shapes().flat_map(|shape| {
+        let panels = rows.div_ceil(shape.rows.min(most));
+        // Panels of equal height rather than full ones and a low one.
+        [panels, panels + 1].map(|panels| time(shape, rows.div_ceil(panels)))
     });
-    candidates.min_by(|a, b| a.1.total_cmp(&b.1))
+    candidates.flatten().min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 /// How a tile finds an operand's elements. All in bytes.
@@ -254,13 +268,14 @@ mod tests {
 
     #[test]
     fn tiles_suit_their_products() {
-        let of = |isa, rows, run| best(isa, DType::F32, rows, run, usize::MAX).map(|(t, _)| (t.mr, t.nr));
+        let of = |isa, rows, run| best(isa, DType::F32, 1, rows, run, usize::MAX).map(|(t, _)| (t.mr, t.nr));
         assert_eq!(of(Isa::Portable, 100, 64), Some((5, 8)));
         assert_eq!(of(Isa::Avx2, 96, 64), Some((6, 16)));
         assert_eq!(of(Isa::Avx512, 128, 512), Some((13, 32)), "ten panels of equal height");
-        assert_eq!(of(Isa::Avx512, 128, 10), Some((12, 8)), "no column of a tile is in vain");
+        assert_eq!(of(Isa::Avx512, 128, 10), Some((11, 8)), "no column of a tile is in vain");
+        assert_eq!(of(Isa::Avx512, 32, 1024), Some((8, 32)), "four panels rather than three");
         assert_eq!(of(Isa::Avx512, 128, 3), None);
-        let f64s = best(Isa::Avx512, DType::F64, 28, 64, 11).map(|(t, _)| (t.mr, t.nr));
+        let f64s = best(Isa::Avx512, DType::F64, 1, 28, 64, 11).map(|(t, _)| (t.mr, t.nr));
         assert_eq!(f64s, Some((10, 16)), "at most eleven rows");
     }
 

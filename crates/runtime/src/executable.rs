@@ -8,9 +8,11 @@ use std::{
 use bespoke_codegen::{CodegenError, ProgramCode, generate};
 use bespoke_lower::{Place, Program};
 use bespoke_tensor::{DType, Tensor, Type};
-use rayon::ThreadPool;
 
-use crate::{RunError, contraction, dispatch, pool};
+use crate::{
+    RunError, contraction, dispatch,
+    team::{self, Team},
+};
 
 /// A program and its machine code, which belong together: nobody can change one of them.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl Compiled {
 /// A compiled program with memory of its own: arena, states (at first zero) and outputs.
 pub struct Executable {
     compiled: Arc<Compiled>,
-    pool: Option<Arc<ThreadPool>>,
+    team: Option<Arc<Team>>,
     threads: usize,
     arena: Tensor,
     /// Scratch memory of each thread.
@@ -79,9 +81,9 @@ impl Executable {
     /// # Errors
     /// [`RunError::Memory`] if there is not enough.
     pub fn new(compiled: Arc<Compiled>, threads: usize, cached: bool) -> Result<Executable, RunError> {
-        let threads = pool::resolve(threads);
-        let pool = pool::get(threads);
-        let threads = if pool.is_some() { threads } else { 1 };
+        let threads = team::resolve(threads);
+        let team = team::get(threads);
+        let threads = if team.is_some() { threads } else { 1 };
         let program = &compiled.program;
         let zeros = |ty: Type| Tensor::try_zeros(ty).map_err(|_| RunError::Memory { ty });
         let bytes = |n: usize| zeros(Type::new(DType::U8, [n]));
@@ -93,7 +95,7 @@ impl Executable {
             states: program.states.iter().map(|s| of(s.buffer)).collect::<Result<_, _>>()?,
             outputs: program.outputs.iter().map(|o| of(o.1)).collect::<Result<_, _>>()?,
             compiled,
-            pool,
+            team,
             threads,
             cached,
         })
@@ -162,7 +164,7 @@ impl Executable {
         // SAFETY: each address is that of a tensor (or of a piece of the arena, as the program planned it) of the buffer's
         // type, whose storage is aligned and padded; arena, states, outputs and scratch are not shared with anyone: the
         // mutable borrows above copied or replaced what was.
-        unsafe { dispatch::run(&compiled, &buffers, &mut scratch, self.pool.as_deref(), observe) };
+        unsafe { dispatch::run(&compiled, &buffers, &mut scratch, self.team.as_deref(), observe) };
         Ok(Outputs { values: self.outputs.clone(), compiled })
     }
 

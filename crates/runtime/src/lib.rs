@@ -9,8 +9,10 @@ mod dispatch;
 mod error;
 #[allow(unsafe_code)] // hands its memory to machine code; the block says why it may
 mod executable;
-mod pool;
+#[allow(unsafe_code)] // calls machine code on raw buffers; every block says why it may
+mod product;
 mod sort;
+mod team;
 
 pub use error::RunError;
 pub use executable::{Compiled, Executable, Outputs};
