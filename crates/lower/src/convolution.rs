@@ -219,6 +219,7 @@ pub fn image_of(graph: &Graph, id: NodeId) -> Option<(NodeId, Vec<i64>)> {
             }
             (!is_view(&graph.node(base).op)).then(|| (base, strides()))
         }
+        Op::StopGradient(_) => image_of(graph, node.inputs[0]),
         op if is_view(op) => None,
         _ => Some((id, strides())),
     }

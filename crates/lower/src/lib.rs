@@ -16,6 +16,7 @@ mod nest;
 mod partition;
 mod plan;
 mod program;
+mod pushes;
 mod scan;
 mod schedule;
 mod split;

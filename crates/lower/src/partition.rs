@@ -12,7 +12,7 @@ use bespoke_graph::{
 use petgraph::{algo::has_path_connecting, graph::NodeIndex, stable_graph::StableDiGraph};
 use rustc_hash::FxHashMap;
 
-use crate::{Fusion, contraction::Forms, convolution, lines, scan};
+use crate::{Fusion, contraction::Forms, convolution, lines, pushes, scan, strided};
 
 /// Work up to which a value is recomputed by each of several users, in simple operations per element.
 const CHEAP: f64 = 6.0;
@@ -67,6 +67,7 @@ fn is_alone(graph: &Graph, id: NodeId) -> bool {
     scan::of(graph, id).is_some()
         || lines::cumulative(graph, id).is_some()
         || lines::sort(graph, id).is_some()
+        || pushes::is_pushed(graph, id)
 }
 
 /// Does it use its operands at its own index?
@@ -205,6 +206,7 @@ fn materialise(graph: &Graph, live: &[bool], forms: &Forms, fusion: Fusion) -> V
     let mut cost = vec![1.0; graph.len()]; // a load
     let mut needs: Vec<Needs> = vec![Needs::default(); graph.len()];
     let images = convolution::images(graph, live, forms);
+    let multiplied = strided::operands(graph, live, forms);
     for id in graph.ids().filter(|id| live[id.index()]) {
         if is_source(graph, id) {
             needs[id.index()].loads = vec![id];
@@ -225,6 +227,7 @@ fn materialise(graph: &Graph, live: &[bool], forms: &Forms, fusion: Fusion) -> V
             || fusion == Fusion::Separate && is_computed(&node.op)
             || !scalar_constant
                 && (images[id.index()]
+                    || multiplied[id.index()] && is_computed(&node.op)
                     || is_reduction(&node.op) && cost[id.index()] > CHEAP
                     || cost[id.index()] > CHEAP && (needed_again || users.iter().any(again))
                     || needed_again && ends[id.index()]);

@@ -1,6 +1,7 @@
 //! The stage: graph to program.
 
 mod products;
+mod push;
 
 use bespoke_graph::{Graph, NodeId, Op, Operator, inline_customs, op};
 use bespoke_loops::{ExprId, Stmt, Store, VarId};
@@ -14,10 +15,10 @@ use crate::{
     builder::{Builder, Values},
     contraction::Forms,
     convolution,
-    launches::{finish, finish_serial},
+    launches::finish,
     lines,
     partition::{self, Group, Partition, is_source},
-    scan, split, windows,
+    pushes, scan, split, windows,
 };
 
 /// Lowers a graph: partitions it into kernels, schedules their loops, plans all memory.
@@ -181,18 +182,11 @@ impl<'a> Plan<'a> {
         let product = group.nodes.iter().copied().find(|&id| self.forms.has(id));
         match product {
             Some(product) => self.contraction(group, product),
-            None => {
-                let push = group.nodes.iter().find(|&&id| is_long_scatter(self.graph, id));
-                match push {
-                    Some(&id) if group.nodes.len() == 1 => self.scatter(id),
-                    None if group.nodes.len() == 1
-                        && matches!(self.graph.node(group.nodes[0]).op, Op::Pad(_)) =>
-                    {
-                        self.pad(group.nodes[0]);
-                    }
-                    _ => self.loops(group),
-                }
+            None if group.nodes.len() == 1 && matches!(self.graph.node(first).op, Op::Pad(_)) => {
+                self.pad(first)
             }
+            None if pushes::is_pushed(self.graph, first) => self.push(first),
+            None => self.loops(group),
         }
         Ok(())
     }
@@ -292,39 +286,6 @@ impl<'a> Plan<'a> {
         self.program.launches.push(launch);
     }
 
-    /// The pushing form of a pad: zeros, then the operand among them.
-    fn pad(&mut self, id: NodeId) {
-        let node = self.graph.node(id);
-        let Op::Pad(pad) = &node.op else { unreachable!("the caller asked") };
-        let (ty, from) = (node.ty, self.graph.ty(node.inputs[0]).shape);
-        let name = self.name(&Group { nodes: vec![id] });
-        let (graph, parts, read) = (self.graph, self.parts, &self.read);
-        let values = Values { graph, materialised: &parts.materialised, buffers: read };
-        for (i, &target) in self.write[&id].iter().enumerate() {
-            let kernel = |dims: &[usize], operand: usize, what: &str| {
-                let mut builder = Builder::new(&values, &[id]);
-                let vars: Vec<VarId> = dims.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
-                let index: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
-                let e = &mut builder.exprs;
-                let mut to = index.clone();
-                for a in (0..to.len()).filter(|_| operand == 0) {
-                    let (low, spread) =
-                        (e.index_const(pad.low[a] as i64), e.index_mul(to[a], pad.inner[a] as i64 + 1));
-                    to[a] = e.index_add(low, spread);
-                }
-                let flat = e.flatten(&ty.shape, &to);
-                let value = builder.element(node.inputs[operand], if operand == 0 { &index } else { &[] });
-                let store = builder.store(target, ty, flat, value);
-                builder.push(Stmt::Store(vec![store]));
-                finish(builder, format!("{name}_{what}{i}"), vars)
-            };
-            let fill = kernel(&ty.shape, 1, "fill");
-            let copy = (from.elements() > 0).then(|| kernel(&from, 0, "copy"));
-            self.program.launches.push(fill);
-            self.program.launches.extend(copy);
-        }
-    }
-
     /// A kernel that runs along an axis, line by line.
     fn cumulative(&mut self, id: NodeId) {
         let name = self.name(&Group { nodes: vec![id] });
@@ -361,48 +322,6 @@ impl<'a> Plan<'a> {
         for (i, &target) in targets.iter().enumerate().skip(1) {
             self.program.launches.extend(self.copy(target, &[], id, format!("{name}_copy{i}")));
         }
-    }
-
-    /// The pushing form of a scatter: a copy of the operand, then the updates one after the other.
-    fn scatter(&mut self, id: NodeId) {
-        let Op::ScatterAdd(scatter) = &self.graph.node(id).op else { unreachable!("the caller asked") };
-        let [x, indices @ .., updates] = &self.graph.node(id).inputs[..] else {
-            unreachable!("it was inferred so")
-        };
-        let (x, updates) = (*x, *updates);
-        let (ty, from, picks) = (self.graph.ty(id), self.graph.ty(updates), self.graph.ty(indices[0]));
-        let name = self.name(&Group { nodes: vec![id] });
-        let (graph, parts, read) = (self.graph, self.parts, &self.read);
-        let values = Values { graph, materialised: &parts.materialised, buffers: read };
-        let targets = self.write[&id].clone();
-        let first = targets[0];
-        let mut launches = vec![];
-        launches.extend(self.copy(first, &[id], x, format!("{name}_copy")));
-
-        let mut builder = Builder::new(&values, &[id]);
-        let vars: Vec<VarId> = from.shape.iter().map(|&d| builder.exprs.declare_var(d as i64)).collect();
-        let index: Vec<ExprId> = vars.iter().map(|&v| builder.exprs.var(v)).collect();
-        let (axis, count) = (scatter.axis, picks.rank() - scatter.batch);
-        let at = [&index[..scatter.batch], &index[axis..axis + count]].concat();
-        let mut to = index[..axis].to_vec();
-        for &indices in indices {
-            let position = builder.element(indices, &at);
-            let position = builder.exprs.convert(DType::I64, position);
-            to.push(builder.exprs.index_clamp(position, ty.shape[to.len()] as i64 - 1));
-        }
-        to.extend(&index[axis + count..]);
-        let to = builder.exprs.flatten(&ty.shape, &to);
-        let value = builder.element(updates, &index);
-        let store = Store { value, ..builder.store(first, ty, to, value) };
-        builder.add_to(store.buffer);
-        builder.push(Stmt::Add(store));
-        launches.push(finish_serial(builder, format!("{name}_add"), vars));
-
-        // Not from the operands again: the first target may be a state that they are computed from.
-        for (i, &target) in targets.iter().enumerate().skip(1) {
-            launches.extend(self.copy(target, &[], id, format!("{name}_copy{i}")));
-        }
-        self.program.launches.extend(launches);
     }
 
     /// `k3_dot_max`: the launch's number and what it computes.
@@ -470,11 +389,4 @@ fn stores(
         }
     }
     stores
-}
-
-/// Is it a scatter whose elements had better not ask every update?
-fn is_long_scatter(graph: &Graph, id: NodeId) -> bool {
-    let node = graph.node(id);
-    let Op::ScatterAdd(scatter) = &node.op else { return false };
-    graph.ty(node.inputs[1]).shape[scatter.batch..].iter().product::<usize>() > 4
 }

@@ -3,7 +3,7 @@
 use bespoke_graph::{Graph, NodeId, Op, op::Dot};
 
 use crate::{
-    contraction::{Form, Reading, Side},
+    contraction::{Form, Forms, Reading, Side},
     convolution::image_of,
     tile::Vectors,
 };
@@ -21,6 +21,20 @@ pub fn dims(dot: &Dot, side: Side, rank: usize) -> (Vec<usize>, Vec<usize>, Vec<
         Side::Rows => (dot.batch.0.clone(), dot.contract.0.clone(), dot.lhs_free(rank)),
         Side::Columns => (dot.batch.1.clone(), dot.contract.1.clone(), dot.rhs_free(rank)),
     }
+}
+
+/// The values that tiles read where they lie, if they are buffers: to pack panels of what is computed costs more than to
+/// compute it in its own order.
+pub fn operands(graph: &Graph, live: &[bool], forms: &Forms) -> Vec<bool> {
+    let mut read = vec![false; graph.len()];
+    for id in graph.ids().filter(|id| live[id.index()]) {
+        let wide = |form: &Form| form.tile.vectors != Vectors::Portable;
+        if matches!(graph.node(id).op, Op::Dot(_)) && forms.of(id).is_some_and(wide) {
+            let bases = graph.node(id).inputs.iter().filter_map(|&i| image_of(graph, i));
+            bases.for_each(|(base, _)| read[base.index()] = true);
+        }
+    }
+    read
 }
 
 /// The value in whose memory the operand lies, and how; none if the tile cannot read it there, or had better not.

@@ -1,6 +1,7 @@
 //! Parts and what surrounds them: slices, concatenations and padding cancel, merge and move to where less is computed.
 
 use bespoke_graph::{NodeId, Op, op, op::Unary};
+use bespoke_tensor::Scalar;
 
 use crate::{
     example::Example,
@@ -169,6 +170,41 @@ fn pad_pad(view: &dyn View, _: Class, op: &Op, children: &Children) -> Option<Te
     })
 }
 
+/// A sum of values that are padded with zeros, where one ends before the other begins, is both side by side.
+fn add_pads(view: &dyn View, _: Class, op: &Op, children: &Children) -> Option<Term> {
+    if *op != Op::Binary(op::Binary::Add) {
+        return None;
+    }
+    let pads = |class: Class| {
+        nodes(view, class).filter_map(|(op, x)| match op {
+            Op::Pad(p) if view.splat(x[1]).is_some_and(|zero| zero.to_f64() == 0.0) => Some((p.clone(), x)),
+            _ => None,
+        })
+    };
+    pads(children[0]).find_map(|(p, x)| {
+        pads(children[1]).find_map(|(q, y)| {
+            let rank = p.low.len();
+            let same = |a: usize| p.low[a] == q.low[a] && p.high[a] == q.high[a];
+            let mut differing = (0..rank).filter(|&a| !same(a));
+            let (Some(axis), None) = (differing.next(), differing.next()) else { return None };
+            if (0..rank).any(|a| p.inner[a] + q.inner[a] > 0) {
+                return None;
+            }
+            let end = |p: &op::Pad, x: &Children| p.low[axis] + view.ty(x[0]).shape[axis];
+            let (first, second, low, high) = if end(&p, &x) == q.low[axis] {
+                (x[0], y[0], p.low.clone(), q.high.clone())
+            } else if end(&q, &y) == p.low[axis] {
+                (y[0], x[0], q.low.clone(), p.high.clone())
+            } else {
+                return None;
+            };
+            let both = Term::concatenate(vec![Term::Class(first), Term::Class(second)], axis);
+            let pad = op::Pad { low, high, inner: p.inner.clone() };
+            Some(Term::Node(pad.into(), vec![both, Term::Class(x[1])]))
+        })
+    })
+}
+
 /// Slices, concatenations, padding.
 pub const RULES: &[Rule] = &[
     rule("movement/slice-slice", "(slice:a (slice:b ?x))", "(slice:c ?x)")
@@ -279,7 +315,24 @@ pub const RULES: &[Rule] = &[
         .why("all of it is added at once")
         .example(|e| padded(e, true))
         .near_miss(|e| padded(e, false)),
+    function("movement/add-pads", &["add"], add_pads)
+        .always()
+        .why("zeros need not be added; −0 + 0 is 0, so a zero's sign may change")
+        .example(|e| side_by_side(e, 0))
+        .near_miss(|e| side_by_side(e, 1)),
 ];
+
+/// The sum of two values of which the second begins so many positions before the first ends.
+fn side_by_side(e: &mut Example, overlap: usize) -> NodeId {
+    let [m, n] = [2 + e.dim(), 2 + e.dim()];
+    let (x, y) = (e.input([3, m]), e.input([3, n]));
+    let zero = e.graph.scalar(Scalar::from_f64(e.graph.ty(x).dtype, 0.0));
+    let mut pad = |x: NodeId, low: usize, high: usize| {
+        e.graph.must(op::Pad { low: vec![1, low], high: vec![0, high], inner: vec![0, 0] }, &[x, zero])
+    };
+    let (x, y) = (pad(x, 2, n + 1 - overlap), pad(y, 2 + m - overlap, 1));
+    if e.below(2) == 0 { e.graph.plus(x, y) } else { e.graph.plus(y, x) }
+}
 
 /// Two slices of one value, so many positions apart, side by side.
 fn slices(e: &mut Example, gap: usize) -> NodeId {
