@@ -1,11 +1,14 @@
 //! Loops whose steps need not wait for one another, computed for all steps at once; what only adds up over the steps is added up
-//! behind them. A Jacobian, which goes row by row, becomes one product. A loop in which anything goes from step to step stays
-//! whole: its code does not depend on the number of steps.
+//! behind them. A Jacobian, which goes row by row, becomes one product. Of a loop in which anything else goes from step to step, only
+//! sums of products are taken out: the rest stays, so that its code does not depend on the number of steps.
 
 use bespoke_graph::{Graph, NodeId, Op, op::Binary, op::Scan};
 use bespoke_loops::Combine;
 
-use super::batch::{self, Outside};
+use super::{
+    batch::{self, Outside},
+    sums,
+};
 use crate::tier0;
 
 /// The graph with its loops taken apart, or none if none can be.
@@ -33,8 +36,8 @@ pub fn fission(graph: &Graph) -> Option<Graph> {
                 })
                 .collect();
             let used: Vec<usize> = siblings.iter().map(|s| s.1).collect();
-            if let Some(found) = Steps::new(&mut result, scan, &inputs).and_then(|steps| steps.results(&used))
-            {
+            let whole = Steps::new(&mut result, scan, &inputs).and_then(|steps| steps.results(&used));
+            if let Some(found) = whole.or_else(|| sums::behind(&mut result, scan, &inputs)) {
                 changed = true;
                 for (sibling, number) in siblings {
                     map[sibling.index()] = found[number];

@@ -2,6 +2,7 @@
 
 mod batch;
 mod fission;
+mod sums;
 
 use bespoke_graph::{Graph, NodeId, Op};
 
