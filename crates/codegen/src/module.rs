@@ -308,8 +308,9 @@ fn link(isa: &OwnedTargetIsa, compiled: Vec<Compiled>) -> Result<Module, Codegen
             |e: &dyn fmt::Display| CodegenError::Function { function: c.name.clone(), reason: e.to_string() };
         let mut signature = jit.make_signature();
         signature.params.clear();
-        let id =
-            jit.declare_function(&format!("f{i}"), Linkage::Local, &signature).map_err(|e| refused(&e))?;
+        let id = jit
+            .declare_function(&format!("f{i}_{}", c.name), Linkage::Local, &signature)
+            .map_err(|e| refused(&e))?;
         let mut callees: Vec<FuncId> = vec![];
         for (name, _) in &c.calls {
             callees.push(jit.declare_function(name, Linkage::Import, &signature).map_err(|e| refused(&e))?);
