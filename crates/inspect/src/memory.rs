@@ -16,7 +16,10 @@ pub fn memory(program: &Program) -> String {
     for (i, launch) in program.launches.iter().enumerate() {
         for b in launch.buffers() {
             let span = spans[b].get_or_insert((i, i));
-            span.1 = i;
+            span.1 = span.1.max(i);
+        }
+        if i < program.setup {
+            launch.written().iter().for_each(|&b| spans[b] = Some((0, launches - 1)));
         }
     }
     for state in &program.states {

@@ -19,6 +19,7 @@ mod program;
 mod pushes;
 mod scan;
 mod schedule;
+mod setup;
 mod split;
 mod strided;
 mod text;

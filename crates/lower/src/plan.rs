@@ -18,7 +18,7 @@ use crate::{
     launches::finish,
     lines,
     partition::{self, Group, Partition, is_source},
-    pushes, scan, split, windows,
+    pushes, scan, setup, split, windows,
 };
 
 /// Lowers a graph: partitions it into kernels, schedules their loops, plans all memory.
@@ -26,6 +26,12 @@ use crate::{
 /// # Errors
 /// [`LowerError::TooLarge`] if the memory cannot be addressed.
 pub fn lower(graph: &Graph, config: Config) -> Result<Program, LowerError> {
+    let inputs = graph.inputs().count();
+    lower_body(graph, config, inputs)
+}
+
+/// The same, of one step of a loop, of which the inputs from `unchanged` on are the same in each.
+pub(crate) fn lower_body(graph: &Graph, config: Config, unchanged: usize) -> Result<Program, LowerError> {
     let graph = split::split_long(copy_source_roots(&inline_customs(graph)));
     let graph = windows::write_out_padding(convolution::write_out_padding(graph));
     let graph = &scan::store_scalars(graph);
@@ -33,10 +39,11 @@ pub fn lower(graph: &Graph, config: Config) -> Result<Program, LowerError> {
     let forms = Forms::new(graph, config.isa);
     let parts = partition::partition(graph, &live, &forms, config.fusion);
     let mut plan = Plan::new(graph, &live, &parts, &forms, config);
+    plan.unchanged = graph.inputs().skip(unchanged).map(|i| i.1).collect();
     for group in &parts.groups {
         plan.group(group)?;
     }
-    plan.finish()
+    plan.finish(unchanged)
 }
 
 /// The graph in which every output and next state that is an input, state or constant is a copy of it, so that each is
@@ -70,6 +77,8 @@ struct Plan<'a> {
     parts: &'a Partition,
     forms: &'a Forms,
     config: Config,
+    /// Inputs that are the same in each step of a loop.
+    unchanged: Vec<NodeId>,
     program: Program,
     /// The buffer to read each source or materialised value from.
     read: FxHashMap<NodeId, BufferIndex>,
@@ -90,6 +99,7 @@ impl<'a> Plan<'a> {
             parts,
             forms,
             config,
+            unchanged: vec![],
             program: Program::default(),
             read: FxHashMap::default(),
             write: FxHashMap::default(),
@@ -333,17 +343,22 @@ impl<'a> Plan<'a> {
     }
 
     /// Places the arena's buffers and checks sizes.
-    fn finish(mut self) -> Result<Program, LowerError> {
+    fn finish(mut self, unchanged: usize) -> Result<Program, LowerError> {
         let program = &mut self.program;
+        let unchanged: Vec<BufferIndex> = program.inputs.iter().skip(unchanged).map(|i| i.1).collect();
+        setup::move_to_front(program, &unchanged);
         let count = program.launches.len();
         let mut lifetimes: Vec<Option<Lifetime>> = vec![None; program.buffers.len()];
         let mut touch = |buffer: BufferIndex, at: usize| {
             let bytes = program.buffers[buffer].ty.bytes();
             let life = lifetimes[buffer].get_or_insert(Lifetime { first: at, last: at, bytes });
-            life.last = at;
+            (life.first, life.last) = (life.first.min(at), life.last.max(at));
         };
         for (i, launch) in program.launches.iter().enumerate() {
             launch.buffers().for_each(|b| touch(b, i));
+            if i < program.setup {
+                launch.written().iter().for_each(|&b| [0, count].iter().for_each(|&at| touch(b, at)));
+            }
         }
         program.states.iter().filter_map(|s| s.copy_from).for_each(|b| touch(b, count));
         let in_arena: Vec<usize> = (0..program.buffers.len())

@@ -202,6 +202,9 @@ pub struct Program {
     pub buffers: Vec<Buffer>,
     /// The launches in order.
     pub launches: Vec<Launch>,
+    /// So many of the first launches give the same in every run (in every step of a loop): once is enough, and nobody else uses
+    /// their buffers.
+    pub setup: usize,
     /// The size of the arena in bytes.
     pub arena_bytes: usize,
     /// The input buffers by name, in the graph's order.

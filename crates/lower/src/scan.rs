@@ -54,7 +54,7 @@ pub fn body(scan: &Scan, used: &[usize], config: Config) -> Result<Program, Lowe
             step.set_output(name, value).expect("names differ");
         }
     }
-    let mut program = plan::lower(&step, config)?;
+    let mut program = plan::lower_body(&step, config, scan.stepped)?;
     let pieces = program.inputs.iter().take(scan.stepped).chain(&program.outputs);
     for buffer in pieces.map(|p| p.1).collect::<Vec<_>>() {
         // A piece of whole cache lines is as good as a buffer of its own.

@@ -24,7 +24,10 @@ impl fmt::Display for Program {
             let sliced = if buffer.sliced { " sliced" } else { "" };
             writeln!(f, "  @{i} {} {}{sliced} {:?}", buffer.ty, buffer.place, buffer.name)?;
         }
-        for launch in &self.launches {
+        for (i, launch) in self.launches.iter().enumerate() {
+            if i == self.setup && i > 0 {
+                writeln!(f, "\nonce until here")?;
+            }
             let args: Vec<String> = launch.args.iter().map(|a| format!("@{a}")).collect();
             writeln!(f)?;
             match &launch.work {

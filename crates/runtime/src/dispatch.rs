@@ -38,7 +38,8 @@ impl Address {
     }
 }
 
-/// Runs all launches on these buffers, then copies the states that could not be updated in place. `scratch` is memory for
+/// Runs all launches on these buffers (without `setup` only those that do not give the same in every run), then copies the states
+/// that could not be updated in place. `scratch` is memory for
 /// each thread, as large as [`scratch_bytes`](crate::contraction::scratch_bytes) of every launch. `observe` is told after
 /// each launch.
 ///
@@ -50,13 +51,17 @@ pub unsafe fn run(
     buffers: &[*mut u8],
     scratch: &mut [*mut u8],
     team: Option<&Team>,
+    setup: bool,
     observe: Option<&(dyn Fn(usize) + Sync)>,
 ) {
     let buffers: Vec<Address> = buffers.iter().map(|&b| Address(b)).collect();
     let scratch: Vec<Address> = scratch.iter().map(|&s| Address(s)).collect();
     let (program, code) = (&compiled.program, &compiled.code);
     let run = Run { module: &code.module, scratch: &scratch };
-    let all = |member: &mut Member<'_>| run.program(member, program, &code.launches, &buffers, observe);
+    let first = if setup { 0 } else { program.setup };
+    let all = |member: &mut Member<'_>| {
+        run.program(member, program, &code.launches, &buffers, first, observe);
+    };
     match team {
         Some(team) if shared_seconds(program) > WORTH_WAKING => team.run(all),
         _ => team::alone(all),
@@ -93,17 +98,18 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs all launches of a program, then copies the states that could not be updated in place. All members of a team call
-    /// it.
+    /// Runs the launches of a program from the first one on, then copies the states that could not be updated in place. All
+    /// members of a team call it.
     fn program(
         &self,
         member: &mut Member<'_>,
         program: &Program,
         code: &[LaunchCode],
         buffers: &[Address],
+        first: usize,
         observe: Option<&(dyn Fn(usize) + Sync)>,
     ) {
-        for (i, (launch, code)) in program.launches.iter().zip(code).enumerate() {
+        for (i, (launch, code)) in program.launches.iter().zip(code).enumerate().skip(first) {
             self.launch(member, program, launch, code, buffers);
             if let Some(observe) = observe {
                 member.wait();
@@ -186,11 +192,12 @@ impl Run<'_> {
         let pieces: Vec<(usize, Slot)> =
             inputs.chain(body.outputs.iter().zip(&scan.outputs)).map(|((_, b), slot)| (*b, *slot)).collect();
         for step in 0..scan.length {
+            let first = if step == 0 { 0 } else { body.setup };
             let step = if scan.reverse { scan.length - 1 - step } else { step };
             for &(buffer, slot) in &pieces {
                 inner[buffer] = Address(buffers[slot.buffer].add(step * slot.stride_bytes));
             }
-            self.program(member, body, code, &inner, None);
+            self.program(member, body, code, &inner, first, None);
         }
     }
 }

@@ -53,6 +53,8 @@ pub struct Executable {
     states: Vec<Tensor>,
     outputs: Vec<Tensor>,
     cached: bool,
+    /// Does the arena hold what is the same in every run?
+    is_set_up: bool,
 }
 
 /// The outputs of a run by name.
@@ -98,6 +100,7 @@ impl Executable {
             team,
             threads,
             cached,
+            is_set_up: false,
         })
     }
 
@@ -164,7 +167,10 @@ impl Executable {
         // SAFETY: each address is that of a tensor (or of a piece of the arena, as the program planned it) of the buffer's
         // type, whose storage is aligned and padded; arena, states, outputs and scratch are not shared with anyone: the
         // mutable borrows above copied or replaced what was.
-        unsafe { dispatch::run(&compiled, &buffers, &mut scratch, self.team.as_deref(), observe) };
+        unsafe {
+            dispatch::run(&compiled, &buffers, &mut scratch, self.team.as_deref(), !self.is_set_up, observe)
+        };
+        self.is_set_up = true;
         Ok(Outputs { values: self.outputs.clone(), compiled })
     }
 

@@ -104,6 +104,10 @@ impl Plan<'_> {
     ) -> (BufferIndex, Reading) {
         let lies = strided::operand(self.graph, product, side, form).and_then(|(base, how)| {
             let buffer = *self.read.get(&base)?;
+            let stays = self.unchanged.contains(&base) || matches!(self.graph.node(base).op, Op::Constant(_));
+            if stays && matches!(how, Reading::Strided { copied: true, .. }) {
+                return None; // panels are packed once
+            }
             let mut written = group.nodes.iter().flat_map(|id| self.write.get(id)).flatten();
             (!written.any(|&w| w == buffer)).then_some((buffer, how))
         });
