@@ -179,7 +179,11 @@ enum Body {
 }
 
 impl Compiled {
-    fn new(rule: &'static Rule) -> Compiled {
+    /// Reads the patterns.
+    ///
+    /// # Panics
+    /// If they are none.
+    pub fn new(rule: &'static Rule) -> Compiled {
         let mut names = Names::default();
         match rule.form {
             Form::Pattern { lhs, rhs } => {
