@@ -47,6 +47,14 @@ fn has_exact_reciprocal(m: &Match<'_>) -> bool {
     m.is_float() && m.splat("x").is_none() && m.splat("c").is_some_and(|c| power_of_two(c.to_f64()))
 }
 
+/// A matrix, and two rows that are repeated to its shape.
+fn beside_rows(e: &mut Example) -> [NodeId; 3] {
+    let [m, n] = e.dims();
+    let (x, y, z) = (e.input([m, n]), e.input([n]), e.input([n]));
+    let [y, z] = [y, z].map(|v| e.graph.broadcast(v, [m, n].into(), &[1]));
+    [x, y, z]
+}
+
 /// Terms.
 pub const RULES: &[Rule] = &[
     rule("algebra/mul-constants", "(mul (mul ?x #c) #d)", "(mul ?x (mul ?c ?d))")
@@ -317,9 +325,7 @@ pub const RULES: &[Rule] = &[
     )
     .why("two biases are one, added before it is repeated")
     .example(|e| {
-        let [m, n] = e.dims();
-        let (x, y, z) = (e.input([m, n]), e.input([n]), e.input([n]));
-        let [y, z] = [y, z].map(|v| e.graph.broadcast(v, [m, n].into(), &[1]));
+        let [x, y, z] = beside_rows(e);
         let xy = e.graph.plus(y, x);
         e.graph.plus(z, xy)
     }),
@@ -330,9 +336,7 @@ pub const RULES: &[Rule] = &[
     )
     .why("a mean that is taken off and a bias that is added are one bias")
     .example(|e| {
-        let [m, n] = e.dims();
-        let (x, y, z) = (e.input([m, n]), e.input([n]), e.input([n]));
-        let [y, z] = [y, z].map(|v| e.graph.broadcast(v, [m, n].into(), &[1]));
+        let [x, y, z] = beside_rows(e);
         let xy = e.graph.minus(x, y);
         e.graph.plus(z, xy)
     }),
@@ -343,9 +347,7 @@ pub const RULES: &[Rule] = &[
     )
     .why("a bias that is added and a mean that is taken off are one bias")
     .example(|e| {
-        let [m, n] = e.dims();
-        let (x, y, z) = (e.input([m, n]), e.input([n]), e.input([n]));
-        let [y, z] = [y, z].map(|v| e.graph.broadcast(v, [m, n].into(), &[1]));
+        let [x, y, z] = beside_rows(e);
         let xy = e.graph.plus(x, y);
         e.graph.minus(xy, z)
     }),
@@ -356,9 +358,7 @@ pub const RULES: &[Rule] = &[
     )
     .why("two scales are one, multiplied before it is repeated")
     .example(|e| {
-        let [m, n] = e.dims();
-        let (x, y, z) = (e.input([m, n]), e.input([n]), e.input([n]));
-        let [y, z] = [y, z].map(|v| e.graph.broadcast(v, [m, n].into(), &[1]));
+        let [x, y, z] = beside_rows(e);
         let xy = e.graph.times(y, x);
         e.graph.times(z, xy)
     }),
