@@ -1,9 +1,10 @@
 //! Graphs, nodes and states.
 
-use std::{fmt, panic::Location};
+use std::{fmt, hash::BuildHasher, panic::Location};
 
 use bespoke_tensor::Type;
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use crate::{Body, GraphError, Op, Operator, op};
@@ -65,7 +66,10 @@ pub struct State {
 #[derive(Clone, Default)]
 pub struct Graph {
     nodes: Vec<Node>,
-    ids: FxHashMap<(Op, SmallVec<[NodeId; 3]>), NodeId>,
+    /// The nodes by the hash of operator and operands.
+    ids: HashTable<NodeId>,
+    /// Inputs and states by the hash of their name.
+    sources: HashTable<NodeId>,
     inputs: Vec<NodeId>,
     outputs: Vec<(String, NodeId)>,
     states: Vec<State>,
@@ -128,8 +132,15 @@ impl Graph {
 
     /// The input or state of this name.
     pub fn source(&self, name: &str) -> Option<NodeId> {
-        let state = self.states.iter().find(|s| s.name == name).map(|s| s.node);
-        state.or_else(|| self.inputs().find(|i| i.0 == name).map(|i| i.1))
+        self.sources.find(FxBuildHasher.hash_one(name), |id| source_name(&self.nodes, *id) == name).copied()
+    }
+
+    fn enter_source(&mut self, id: NodeId) {
+        let (nodes, hash) = (&self.nodes, |name: &str| FxBuildHasher.hash_one(name));
+        let name = source_name(nodes, id);
+        if self.source(name).is_none() {
+            self.sources.insert_unique(hash(name), id, |id| hash(source_name(nodes, *id)));
+        }
     }
 
     /// Nodes added from now on are reported as asked for at this place in the user's program.
@@ -148,24 +159,44 @@ impl Graph {
     /// [`GraphError`] if the operator does not take these operands.
     pub fn add(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId, GraphError> {
         let op = op.into();
-        let key = (op, SmallVec::from_slice(inputs));
-        if let Some(&id) = self.ids.get(&key) {
+        let hash = hash(&op, inputs);
+        if let Some(id) = self.find_hashed(hash, &op, inputs) {
             return Ok(id);
         }
         let types: SmallVec<[Type; 3]> = inputs.iter().map(|&i| self.ty(i)).collect();
-        let ty = key.0.infer(&types).map_err(|rule| GraphError {
-            operator: key.0.name().to_owned(),
+        let ty = op.infer(&types).map_err(|rule| GraphError {
+            operator: op.name().to_owned(),
             operands: types.to_vec(),
             rule,
             location: self.location,
         })?;
         let id = NodeId(self.nodes.len() as u32);
-        if let Op::Input(_) = key.0 {
+        let is_input = matches!(op, Op::Input(_));
+        self.nodes.push(Node { op, inputs: SmallVec::from_slice(inputs), ty, location: self.location });
+        self.enter(hash, id);
+        if is_input {
             self.inputs.push(id);
+            self.enter_source(id);
         }
-        self.nodes.push(Node { op: key.0.clone(), inputs: key.1.clone(), ty, location: self.location });
-        self.ids.insert(key, id);
         Ok(id)
+    }
+
+    /// The node of this operator and these operands, if it exists.
+    pub fn find(&self, op: &Op, inputs: &[NodeId]) -> Option<NodeId> {
+        self.find_hashed(hash(op, inputs), op, inputs)
+    }
+
+    fn find_hashed(&self, hash: u64, op: &Op, inputs: &[NodeId]) -> Option<NodeId> {
+        let is_it = |id: &NodeId| {
+            let node = self.node(*id);
+            node.inputs[..] == *inputs && node.op == *op
+        };
+        self.ids.find(hash, is_it).copied()
+    }
+
+    fn enter(&mut self, hash: u64, id: NodeId) {
+        let nodes = &self.nodes;
+        self.ids.insert_unique(hash, id, |id| self::hash(&nodes[id.index()].op, &nodes[id.index()].inputs));
     }
 
     /// Adds a named input.
@@ -185,6 +216,7 @@ impl Graph {
         self.fresh("state", name)?;
         let node = self.add(op::StateRead { name: name.to_owned(), ty }, &[])?;
         self.states.push(State { name: name.to_owned(), node, next: None });
+        self.enter_source(node);
         Ok(node)
     }
 
@@ -211,7 +243,8 @@ impl Graph {
     /// If `state` is not a state's node, if its type is another, or if it has a next value already.
     pub fn set_next(&mut self, state: NodeId, next: NodeId) -> Result<(), GraphError> {
         let (expected, got) = (self.ty(state), self.ty(next));
-        let Some(i) = self.states.iter().position(|s| s.node == state) else {
+        // States are added after one another, as their nodes are.
+        let Ok(i) = self.states.binary_search_by_key(&state, |s| s.node) else {
             return Err(self.misuse("next", format!("{state} is not a state")));
         };
         let name = &self.states[i].name;
@@ -287,9 +320,12 @@ impl Graph {
             let widened = op::Scan { body: body.clone(), ..scan.clone() };
             let types: Vec<Type> = inputs.iter().map(|&i| self.ty(i)).collect();
             assert_eq!(widened.infer(&types), Ok(self.ty(id)), "{id} has another type with the new body");
-            self.ids.remove(&(Op::Scan(scan), inputs.clone()));
-            self.ids.insert((Op::Scan(widened.clone()), inputs), id);
-            self.nodes[id.index()].op = Op::Scan(widened);
+            let old = self.ids.find_entry(hash(&Op::Scan(scan), &inputs), |&other| other == id);
+            old.expect("every node is entered").remove();
+            let op = Op::Scan(widened);
+            let hash = hash(&op, &inputs);
+            self.nodes[id.index()].op = op;
+            self.enter(hash, id);
         }
     }
 
@@ -303,6 +339,19 @@ impl Graph {
     pub(crate) fn misuse(&self, operator: &str, rule: String) -> GraphError {
         GraphError { operator: operator.to_owned(), operands: vec![], rule, location: self.location }
     }
+}
+
+/// The name of an input or state.
+fn source_name(nodes: &[Node], source: NodeId) -> &str {
+    match &nodes[source.index()].op {
+        Op::Input(input) => &input.name,
+        Op::StateRead(state) => &state.name,
+        other => unreachable!("{} has no name", other.name()),
+    }
+}
+
+fn hash(op: &Op, inputs: &[NodeId]) -> u64 {
+    FxBuildHasher.hash_one((op, inputs))
 }
 
 /// Equal nodes, outputs and states; places in the user's program do not count.

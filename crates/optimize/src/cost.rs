@@ -7,6 +7,7 @@
 
 use bespoke_graph::{Graph, NodeId, Op, op::Binary, op::Convolution, op::Dot, op::Unary};
 use bespoke_tensor::{DType, Type};
+use smallvec::SmallVec;
 
 use crate::{Config, Machine, Minimise, bodies, operations, stores};
 
@@ -255,7 +256,7 @@ pub fn each(graph: &Graph, measure: impl Fn(&Op, &[Type], &Type) -> f64) -> (Vec
     let mut loops: Vec<NodeId> = vec![];
     for id in graph.ids().filter(|i| live[i.index()]) {
         let node = graph.node(id);
-        let operands: Vec<Type> = node.inputs.iter().map(|&i| graph.ty(i)).collect();
+        let operands: SmallVec<[Type; 3]> = node.inputs.iter().map(|&i| graph.ty(i)).collect();
         let given = node.inputs.iter().map(|i| stored[i.index()]);
         stored[id.index()] = self::stored(&node.op, &operands, given, &node.ty);
         if stored[id.index()].is_some() {

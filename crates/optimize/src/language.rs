@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::{
     trace::FOLDED,
-    view::{self, Children, Class, Term, View},
+    view::{self, Children, Class, Kinds, Term, View},
 };
 
 /// The e-graph.
@@ -242,15 +242,20 @@ pub struct Seen<'a> {
     egraph: &'a EGraph,
     /// By id; none where a class has another name.
     classes: Vec<Option<&'a egg::EClass<ENode, Data>>>,
+    /// The kinds of each class's nodes, likewise.
+    kinds: Vec<Kinds>,
 }
 
 impl<'a> Seen<'a> {
     /// Of an e-graph that is rebuilt.
     pub fn new(egraph: &'a EGraph) -> Seen<'a> {
         let count = egraph.classes().map(|c| usize::from(c.id) + 1).max().unwrap_or(0);
-        let mut classes = vec![None; count];
-        egraph.classes().for_each(|c| classes[usize::from(c.id)] = Some(c));
-        Seen { egraph, classes }
+        let (mut classes, mut kinds) = (vec![None; count], vec![Kinds::default(); count]);
+        for class in egraph.classes() {
+            classes[usize::from(class.id)] = Some(class);
+            kinds[usize::from(class.id)] = class.nodes.iter().map(|n| n.kind).collect();
+        }
+        Seen { egraph, classes, kinds }
     }
 
     fn class(&self, class: Class) -> &'a egg::EClass<ENode, Data> {
@@ -276,6 +281,10 @@ impl View for Seen<'_> {
         let class = self.class(class);
         // Of a number it does not matter how else it may be computed.
         if class.data.splat.is_some() && class.data.ty.rank() == 0 { 0 } else { class.nodes.len() }
+    }
+
+    fn has(&self, class: Class, kinds: &Kinds) -> bool {
+        self.kinds[usize::from(self.class(class).id)].meets(kinds)
     }
 
     fn kind(&self, class: Class, i: usize) -> u16 {

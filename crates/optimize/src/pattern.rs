@@ -1,6 +1,7 @@
 //! Patterns: s-expressions over operator names, and the matcher for them.
 //!
-//! `(add (mul ?a ?b) (mul ?a ?c))`: `?a` stands for a value, the same everywhere. `(reduce_sum:r ?x)` names the matched
+//! `(add (mul ?a ?b) (mul ?a ?c))`: `?a` stands for a value, the same everywhere; `#a` for one all of whose elements are known
+//! to be the same number. `(reduce_sum:r ?x)` names the matched
 //! operator with its attributes `r`. `(unary:f ?x)`, `(binary:f ?x ?y)` and `(reduce:r ?x)` match every function of that
 //! arity, `product` a dot or convolution, `scale` a product or quotient, `shift` a sum or difference. A number matches a value all of whose elements are known to be that number; `0` matches −0 too, `-0` only −0.
 //! On the right-hand side a number has the type of the rewritten value, `1:x` that of `?x`. The operands of `add`, `mul` and
@@ -10,77 +11,24 @@ use bespoke_graph::{Op, op, op::Binary};
 use bespoke_loops::Combine;
 use bespoke_tensor::{Scalar, Type};
 
-use crate::view::{self, Class, Term, View, is_commutative, kind};
+use crate::view::{self, Class, Kinds, Term, View, is_commutative, kind};
 
 const DOT: u16 = 159;
 const CONVOLUTION: u16 = 163;
-
-/// The operator of a pattern's node.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Head {
-    /// One name.
-    Kind(u16),
-    /// Every function of one value.
-    Unary,
-    /// Every function of two values.
-    Binary,
-    /// Every reduction.
-    Reduce,
-    /// A dot or convolution.
-    Product,
-    /// A product or quotient.
-    Scale,
-    /// A sum or difference.
-    Shift,
-}
-
-impl Head {
-    /// Is an operator of this kind one of them?
-    pub fn accepts(self, kind: u16) -> bool {
-        const MUL: u16 = view::BINARY + Binary::Mul as u16;
-        const DIV: u16 = view::BINARY + Binary::Div as u16;
-        const ADD: u16 = view::BINARY + Binary::Add as u16;
-        const SUB: u16 = view::BINARY + Binary::Sub as u16;
-        match self {
-            Head::Kind(k) => kind == k,
-            Head::Unary => kind < view::BINARY,
-            Head::Binary => (view::BINARY..view::REDUCE).contains(&kind),
-            Head::Reduce => (view::REDUCE..view::INPUT).contains(&kind),
-            Head::Product => matches!(kind, DOT | CONVOLUTION),
-            Head::Scale => matches!(kind, MUL | DIV),
-            Head::Shift => matches!(kind, ADD | SUB),
-        }
-    }
-
-    /// The kinds that it accepts.
-    pub fn kinds(self) -> Vec<u16> {
-        let reductions =
-            [Combine::Sum, Combine::Product, Combine::Max, Combine::Min, Combine::Any, Combine::All];
-        match self {
-            Head::Kind(k) => vec![k],
-            Head::Product => vec![DOT, CONVOLUTION],
-            Head::Scale => vec![kind(&Binary::Mul.into()), kind(&Binary::Div.into())],
-            Head::Shift => vec![kind(&Binary::Add.into()), kind(&Binary::Sub.into())],
-            Head::Unary => op::Unary::ALL.iter().map(|&f| kind(&f.into())).collect(),
-            Head::Binary => op::Binary::ALL.iter().map(|&f| kind(&f.into())).collect(),
-            Head::Reduce => {
-                reductions.iter().map(|&combine| kind(&op::Reduce { combine, axes: vec![] }.into())).collect()
-            }
-        }
-    }
-}
 
 /// A pattern, or a template of a right-hand side.
 #[derive(Clone, Debug)]
 pub enum Pattern {
     /// Any value.
     Var(u8),
+    /// A value whose elements are all known to be one number.
+    Constant(u8),
     /// A value whose elements are all this number; on the right, of the type of a variable or of the root.
     Number(f64, Option<u8>),
     /// An operator, by a label if it has attributes or is a wildcard.
     Node {
         /// Which operators.
-        head: Head,
+        kinds: Kinds,
         /// What to build on the right if there is no label.
         op: Option<Op>,
         /// The name of the matched operator.
@@ -144,6 +92,9 @@ fn parse_one(rest: &mut &'static str, names: &mut Names, text: &str) -> Pattern 
     if let Some(name) = first.strip_prefix('?') {
         return Pattern::Var(Names::intern(&mut names.vars, name, MAX_VARS));
     }
+    if let Some(name) = first.strip_prefix('#') {
+        return Pattern::Constant(Names::intern(&mut names.vars, name, MAX_VARS));
+    }
     if first != "(" {
         let (number, like) = first.split_once(':').map_or((first, None), |(n, l)| (n, Some(l)));
         let value = number.parse().unwrap_or_else(|_| panic!("pattern `{text}`: `{first}` is no number"));
@@ -154,14 +105,14 @@ fn parse_one(rest: &mut &'static str, names: &mut Names, text: &str) -> Pattern 
         Some((name, label)) => (name, Some(Names::intern(&mut names.labels, label, MAX_LABELS))),
         None => (word, None),
     };
-    let (head, op) = head(name).unwrap_or_else(|| panic!("pattern `{text}`: there is no operator `{name}`"));
+    let (kinds, op) = head(name).unwrap_or_else(|| panic!("pattern `{text}`: there is no operator `{name}`"));
     let mut children = vec![];
     loop {
         let mut ahead = *rest;
         match token(&mut ahead) {
             ")" => {
                 *rest = ahead;
-                return Pattern::Node { head, op, label, children };
+                return Pattern::Node { kinds, op, label, children };
             }
             "" => panic!("pattern `{text}`: a parenthesis is missing"),
             _ => children.push(parse_one(rest, names, text)),
@@ -169,47 +120,50 @@ fn parse_one(rest: &mut &'static str, names: &mut Names, text: &str) -> Pattern 
     }
 }
 
-/// The operator of this name, with itself if it has no attributes.
-pub fn head(name: &str) -> Option<(Head, Option<Op>)> {
-    let of = |op: Op| Some((Head::Kind(kind(&op)), Some(op)));
+/// The kinds of operators of this name, with the operator if it has no attributes.
+pub fn head(name: &str) -> Option<(Kinds, Option<Op>)> {
+    let of = |op: Op| Some((Kinds::from_iter([kind(&op)]), Some(op)));
     if let Some(&f) = op::Unary::ALL.iter().find(|f| f.text() == name) {
         return of(f.into());
     }
     if let Some(&f) = op::Binary::ALL.iter().find(|f| f.text() == name) {
         return of(f.into());
     }
-    let reduction = |combine| Some((Head::Kind(kind(&op::Reduce { combine, axes: vec![] }.into())), None));
-    match name {
-        "unary" => Some((Head::Unary, None)),
-        "binary" => Some((Head::Binary, None)),
-        "reduce" => Some((Head::Reduce, None)),
-        "product" => Some((Head::Product, None)),
-        "scale" => Some((Head::Scale, None)),
-        "shift" => Some((Head::Shift, None)),
-        "reduce_sum" => reduction(Combine::Sum),
-        "reduce_product" => reduction(Combine::Product),
-        "reduce_max" => reduction(Combine::Max),
-        "reduce_min" => reduction(Combine::Min),
-        "reduce_any" => reduction(Combine::Any),
-        "reduce_all" => reduction(Combine::All),
-        "select" => of(op::Select.into()),
-        "stop_gradient" => of(op::StopGradient.into()),
-        "iota" => Some((Head::Kind(147), None)),
-        "convert" => Some((Head::Kind(150), None)),
-        "reshape" => Some((Head::Kind(151), None)),
-        "transpose" => Some((Head::Kind(152), None)),
-        "broadcast" => Some((Head::Kind(153), None)),
-        "slice" => Some((Head::Kind(154), None)),
-        "pad" => Some((Head::Kind(155), None)),
-        "concatenate" => Some((Head::Kind(156), None)),
-        "reverse" => Some((Head::Kind(157), None)),
-        "dot" => Some((Head::Kind(DOT), None)),
-        "gather" => Some((Head::Kind(160), None)),
-        "convolution" => Some((Head::Kind(CONVOLUTION), None)),
-        "window_sum" => Some((Head::Kind(192 + Combine::Sum as u16), None)),
-        "window_max" => Some((Head::Kind(192 + Combine::Max as u16), None)),
-        _ => None,
-    }
+    let binary = |f: &Binary| kind(&(*f).into());
+    let kinds = match name {
+        "unary" => op::Unary::ALL.iter().map(|&f| kind(&f.into())).collect(),
+        "binary" => op::Binary::ALL.iter().map(binary).collect(),
+        "reduce" => (view::REDUCE..view::INPUT).collect(),
+        "product" => Kinds::from_iter([DOT, CONVOLUTION]),
+        "scale" => [Binary::Mul, Binary::Div].iter().map(binary).collect(),
+        "shift" => [Binary::Add, Binary::Sub].iter().map(binary).collect(),
+        "select" => return of(op::Select.into()),
+        "stop_gradient" => return of(op::StopGradient.into()),
+        _ => Kinds::from_iter([match name {
+            "reduce_sum" => view::REDUCE + Combine::Sum as u16,
+            "reduce_product" => view::REDUCE + Combine::Product as u16,
+            "reduce_max" => view::REDUCE + Combine::Max as u16,
+            "reduce_min" => view::REDUCE + Combine::Min as u16,
+            "reduce_any" => view::REDUCE + Combine::Any as u16,
+            "reduce_all" => view::REDUCE + Combine::All as u16,
+            "iota" => 147,
+            "convert" => 150,
+            "reshape" => 151,
+            "transpose" => 152,
+            "broadcast" => 153,
+            "slice" => 154,
+            "pad" => 155,
+            "concatenate" => 156,
+            "reverse" => 157,
+            "dot" => DOT,
+            "gather" => 160,
+            "convolution" => CONVOLUTION,
+            "window_sum" => 192 + Combine::Sum as u16,
+            "window_max" => 192 + Combine::Max as u16,
+            _ => return None,
+        }]),
+    };
+    Some((kinds, None))
 }
 
 /// What variables and labels stand for.
@@ -287,7 +241,7 @@ impl<'a> Match<'a> {
         compute: &dyn Fn(&Match<'_>, &str) -> Option<Option<Op>>,
     ) -> Option<Term> {
         Some(match rhs {
-            Pattern::Var(v) => Term::Class(self.bound.vars[*v as usize]),
+            Pattern::Var(v) | Pattern::Constant(v) => Term::Class(self.bound.vars[*v as usize]),
             Pattern::Number(value, like) => {
                 let ty = like.map_or_else(|| self.root_ty(), |v| self.view.ty(self.bound.vars[v as usize]));
                 Term::fill(ty, Scalar::from_f64(ty.dtype, *value))
@@ -322,6 +276,7 @@ struct Search<'a, 'f> {
     view: &'a dyn View,
     /// How many nodes it may still look at.
     looks: usize,
+    bound: Bound<'a>,
     found: &'f mut dyn FnMut(Bound<'a>) -> bool,
 }
 
@@ -335,65 +290,73 @@ pub fn search<'a>(
 ) {
     let bound = Bound { vars: [UNBOUND; MAX_VARS], ops: [None; MAX_LABELS] };
     let found = &mut |bound| found(Match { view, root, bound, names });
-    Search { view, looks: LOOKS, found }.fit(pattern, root, None, bound);
+    let mut search = Search { view, looks: LOOKS, bound, found };
+    if search.may_fit(pattern, root) {
+        search.fit(pattern, root, None);
+    }
 }
 
 impl<'a> Search<'a, '_> {
-    /// False to stop.
-    fn fit(
-        &mut self,
-        pattern: &Pattern,
-        class: Class,
-        rest: Option<&Rest<'_>>,
-        mut bound: Bound<'a>,
-    ) -> bool {
+    /// What can be said at once, before anything else is matched. Of what is no node this is all, but that a variable may be
+    /// bound on the way there.
+    fn may_fit(&self, pattern: &Pattern, class: Class) -> bool {
+        let is_free = |v: &u8| [UNBOUND, class].contains(&self.bound.vars[*v as usize]);
         match pattern {
-            Pattern::Var(v) => {
-                let slot = &mut bound.vars[*v as usize];
-                if *slot != UNBOUND && *slot != class {
+            Pattern::Var(v) => is_free(v),
+            Pattern::Constant(v) => is_free(v) && self.view.splat(class).is_some(),
+            Pattern::Number(value, _) => self.view.splat(class).is_some_and(|s| {
+                let s = s.to_f64();
+                s == *value && (*value != 0.0 || value.is_sign_positive() || s.is_sign_negative())
+            }),
+            Pattern::Node { kinds, .. } => self.view.has(class, kinds),
+        }
+    }
+
+    /// Matches a class that [may fit](Search::may_fit), and what follows. False to stop.
+    fn fit(&mut self, pattern: &Pattern, class: Class, rest: Option<&Rest<'_>>) -> bool {
+        match pattern {
+            Pattern::Var(v) | Pattern::Constant(v) => {
+                let v = *v as usize;
+                let was = self.bound.vars[v];
+                if was != UNBOUND && was != class {
                     return true;
                 }
-                *slot = class;
-                self.next(rest, bound)
+                self.bound.vars[v] = class;
+                let go_on = self.next(rest);
+                self.bound.vars[v] = was;
+                go_on
             }
-            Pattern::Number(value, _) => {
-                let fits = self.view.splat(class).is_some_and(|s| {
-                    let s = s.to_f64();
-                    s == *value && (*value != 0.0 || value.is_sign_positive() || s.is_sign_negative())
-                });
-                !fits || self.next(rest, bound)
-            }
-            Pattern::Node { head, label, children, .. } => {
+            Pattern::Number(..) => self.next(rest),
+            Pattern::Node { kinds, label, children, .. } => {
                 for i in 0..self.view.count(class) {
                     if self.looks == 0 {
                         return false;
                     }
                     self.looks -= 1;
-                    if !head.accepts(self.view.kind(class, i)) {
+                    if !kinds.contains(self.view.kind(class, i)) {
                         continue;
                     }
                     let (op, mut classes) = self.view.node(class, i);
                     if classes.len() != children.len() {
                         continue;
                     }
-                    let mut bound = bound;
-                    if let Some(l) = label {
-                        let slot = &mut bound.ops[*l as usize];
-                        if slot.is_some_and(|o| o != op) {
+                    let was = label.map(|l| self.bound.ops[l as usize]);
+                    if let (Some(l), Some(was)) = (label, was) {
+                        if was.is_some_and(|o| o != op) {
                             continue;
                         }
-                        *slot = Some(op);
+                        self.bound.ops[*l as usize] = Some(op);
                     }
-                    if !self.next(Some(&Rest { patterns: children, classes: &classes, next: rest }), bound) {
-                        return false;
-                    }
-                    if is_commutative(op) && classes[0] != classes[1] {
+                    let mut go_on = self.fit_operands(children, &classes, rest);
+                    if go_on && is_commutative(op) && classes[0] != classes[1] {
                         classes.swap(0, 1);
-                        if !self
-                            .next(Some(&Rest { patterns: children, classes: &classes, next: rest }), bound)
-                        {
-                            return false;
-                        }
+                        go_on = self.fit_operands(children, &classes, rest);
+                    }
+                    if let (Some(l), Some(was)) = (label, was) {
+                        self.bound.ops[*l as usize] = was;
+                    }
+                    if !go_on {
+                        return false;
                     }
                 }
                 true
@@ -401,16 +364,18 @@ impl<'a> Search<'a, '_> {
         }
     }
 
-    fn next(&mut self, rest: Option<&Rest<'_>>, bound: Bound<'a>) -> bool {
+    fn fit_operands(&mut self, patterns: &[Pattern], classes: &[Class], rest: Option<&Rest<'_>>) -> bool {
+        let may_fit = patterns.iter().zip(classes).all(|(pattern, &class)| self.may_fit(pattern, class));
+        !may_fit || self.next(Some(&Rest { patterns, classes, next: rest }))
+    }
+
+    fn next(&mut self, rest: Option<&Rest<'_>>) -> bool {
         match rest {
-            None => (self.found)(bound),
-            Some(Rest { patterns: [], next, .. }) => self.next(*next, bound),
-            Some(Rest { patterns: [first, patterns @ ..], classes, next }) => self.fit(
-                first,
-                classes[0],
-                Some(&Rest { patterns, classes: &classes[1..], next: *next }),
-                bound,
-            ),
+            None => (self.found)(self.bound),
+            Some(Rest { patterns: [], next, .. }) => self.next(*next),
+            Some(Rest { patterns: [first, patterns @ ..], classes, next }) => {
+                self.fit(first, classes[0], Some(&Rest { patterns, classes: &classes[1..], next: *next }))
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use bespoke_graph::{Graph, NodeId, Op};
 use crate::{
     Config, Minimise, Rounding,
     example::Example,
-    pattern::{self, Head, Match, Names, Pattern},
-    view::{Children, Class, KINDS, Term, View},
+    pattern::{self, Match, Names, Pattern},
+    view::{Children, Class, KINDS, Kinds, Term, View},
 };
 
 /// Attributes of an operator on the right-hand side, from the matched nodes. `None` if the rule does not apply.
@@ -168,35 +168,39 @@ pub struct Compiled {
     /// The rule.
     pub rule: &'static Rule,
     /// The kinds of operators that it rewrites.
-    pub kinds: Vec<u16>,
+    pub kinds: Kinds,
     body: Body,
 }
 
 enum Body {
     Pattern { lhs: Box<Pattern>, rhs: Box<Pattern>, names: Names },
-    Function { heads: Vec<Head>, rewrite: Rewrite },
+    Function { rewrite: Rewrite },
     Whole,
 }
 
 impl Compiled {
-    fn new(rule: &'static Rule) -> Compiled {
+    /// Reads the patterns.
+    ///
+    /// # Panics
+    /// If they are none.
+    pub fn new(rule: &'static Rule) -> Compiled {
         let mut names = Names::default();
         match rule.form {
             Form::Pattern { lhs, rhs } => {
                 let lhs = Box::new(pattern::parse(lhs, &mut names));
                 let rhs = Box::new(pattern::parse(rhs, &mut names));
-                let Pattern::Node { head, .. } = &*lhs else { panic!("`{}` rewrites everything", rule.name) };
-                Compiled { rule, kinds: head.kinds(), body: Body::Pattern { lhs, rhs, names } }
+                let Pattern::Node { kinds, .. } = *lhs else { panic!("`{}` rewrites everything", rule.name) };
+                Compiled { rule, kinds, body: Body::Pattern { lhs, rhs, names } }
             }
             Form::Function { roots, rewrite } => {
                 let head = |name: &&'static str| {
                     pattern::head(name).unwrap_or_else(|| panic!("there is no operator `{name}`")).0
                 };
-                let heads: Vec<Head> = roots.iter().map(head).collect();
-                let kinds = heads.iter().flat_map(|h| h.kinds()).collect();
-                Compiled { rule, kinds, body: Body::Function { heads, rewrite } }
+                let kinds =
+                    roots.iter().map(head).flat_map(|kinds| kinds.iter().collect::<Vec<_>>()).collect();
+                Compiled { rule, kinds, body: Body::Function { rewrite } }
             }
-            Form::Whole { .. } => Compiled { rule, kinds: vec![], body: Body::Whole },
+            Form::Whole { .. } => Compiled { rule, kinds: Kinds::default(), body: Body::Whole },
         }
     }
 
@@ -216,9 +220,9 @@ impl Compiled {
                 };
                 m.instantiate(rhs, &compute).is_none_or(&mut *found)
             }),
-            Body::Function { heads, rewrite } => {
+            Body::Function { rewrite } => {
                 for i in 0..view.count(class) {
-                    if !heads.iter().any(|h| h.accepts(view.kind(class, i))) {
+                    if !self.kinds.contains(view.kind(class, i)) {
                         continue;
                     }
                     let (op, children) = view.node(class, i);
@@ -246,7 +250,7 @@ pub fn always() -> &'static [Vec<usize>] {
     ALWAYS.get_or_init(|| {
         let mut by_kind = vec![vec![]; KINDS];
         for (i, compiled) in all().iter().enumerate().filter(|(_, c)| c.rule.always) {
-            compiled.kinds.iter().for_each(|&k| by_kind[k as usize].push(i));
+            compiled.kinds.iter().for_each(|k| by_kind[k as usize].push(i));
         }
         by_kind
     })

@@ -67,7 +67,7 @@ pub fn saturate(region: &Region, config: &Config, notes: &mut Notes) -> Result<S
         .collect();
     let mut by_kind = vec![vec![]; KINDS];
     for &i in &allowed {
-        rule::all()[i].kinds.iter().for_each(|&k| by_kind[k as usize].push(i));
+        rule::all()[i].kinds.iter().for_each(|k| by_kind[k as usize].push(i));
     }
     let bound = egraph.total_size().saturating_mul(config.growth.max(1));
     let mut fired = vec![0; rule::all().len()];

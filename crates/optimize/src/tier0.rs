@@ -1,11 +1,8 @@
 //! Tier 0: the graph rebuilt with what is better in every graph: equal nodes once, constants folded, dead nodes
 //! dropped, local rules to a fixpoint. No search.
 
-use std::hash::BuildHasher;
-
 use bespoke_graph::{Graph, NodeId, Op, Operator, op};
 use bespoke_tensor::{Scalar, Tensor, Type};
-use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
 use crate::{
@@ -13,7 +10,7 @@ use crate::{
     notes::{Notes, Part},
     rule,
     trace::Reason,
-    view::{self, Children, Class, Term, View},
+    view::{self, Children, Class, Kinds, Term, View},
 };
 
 /// A chain of rewrites longer than this at one node ends: rules that undo each other would not.
@@ -143,18 +140,12 @@ fn pass(
     Ok(compact(&result))
 }
 
-fn hash(op: &Op, inputs: &[NodeId]) -> u64 {
-    FxBuildHasher.hash_one((op, inputs))
-}
-
 struct Builder<'a> {
     graph: Graph,
     splats: Vec<Option<Scalar>>,
     /// What each node was rewritten into.
     forward: Vec<Option<Class>>,
     users: Vec<u32>,
-    /// Nodes by hash.
-    index: FxHashMap<u64, SmallVec<[NodeId; 2]>>,
     fuel: usize,
     config: &'a Config,
     applied: &'a mut Applied,
@@ -171,7 +162,6 @@ impl<'a> Builder<'a> {
             splats: vec![],
             forward: vec![],
             users: vec![],
-            index: FxHashMap::default(),
             fuel: FUEL,
             config,
             applied,
@@ -193,7 +183,6 @@ impl<'a> Builder<'a> {
             let types: SmallVec<[Type; 3]> = node.inputs.iter().map(|&i| self.graph.ty(i)).collect();
             let splats: SmallVec<[Option<Scalar>; 3]> =
                 node.inputs.iter().map(|i| self.splats[i.index()]).collect();
-            self.index.entry(hash(&node.op, &node.inputs)).or_default().push(NodeId(i as u32));
             self.splats.push(view::splat(&node.op, &types, &splats, &node.ty));
             self.forward.push(None);
             self.users.push(0);
@@ -336,6 +325,10 @@ impl View for Builder<'_> {
         view::kind(&self.graph.node(NodeId(class)).op)
     }
 
+    fn has(&self, class: Class, kinds: &Kinds) -> bool {
+        kinds.contains(self.kind(class, 0))
+    }
+
     fn node(&self, class: Class, _: usize) -> (&Op, Children) {
         let node = self.graph.node(NodeId(class));
         (&node.op, node.inputs.iter().map(|i| i.0).collect())
@@ -343,11 +336,7 @@ impl View for Builder<'_> {
 
     fn find(&self, op: &Op, children: &[Class]) -> Option<Class> {
         let inputs: SmallVec<[NodeId; 3]> = children.iter().map(|&i| NodeId(i)).collect();
-        let same = |id: &&NodeId| {
-            let node = self.graph.node(**id);
-            node.op == *op && node.inputs == inputs
-        };
-        self.index.get(&hash(op, &inputs))?.iter().find(same).map(|i| i.0)
+        self.graph.find(op, &inputs).map(|id| id.0)
     }
 
     fn is_shared(&self, class: Class) -> bool {

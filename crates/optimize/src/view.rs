@@ -22,6 +22,8 @@ pub trait View {
     fn node(&self, class: Class, i: usize) -> (&Op, Children);
     /// The kind of a node's operator: what most attempts to match look at only.
     fn kind(&self, class: Class, i: usize) -> u16;
+    /// Has the class a node of one of these kinds? It may say yes where it has none.
+    fn has(&self, class: Class, kinds: &Kinds) -> bool;
     /// The class of a node, if it exists.
     fn find(&self, op: &Op, children: &[Class]) -> Option<Class>;
     /// Has the class more than one user for certain, so that a copy of its computation would be work done twice? An
@@ -167,6 +169,40 @@ pub fn kind(op: &Op) -> u16 {
 
 /// Kinds are below this.
 pub const KINDS: usize = 211;
+
+/// A set of kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Kinds([u64; KINDS.div_ceil(64)]);
+
+impl Kinds {
+    /// Adds one.
+    pub fn insert(&mut self, kind: u16) {
+        self.0[usize::from(kind / 64)] |= 1 << (kind % 64);
+    }
+
+    /// Is it one of them?
+    pub fn contains(&self, kind: u16) -> bool {
+        self.0[usize::from(kind / 64)] >> (kind % 64) & 1 == 1
+    }
+
+    /// Have both sets one in common?
+    pub fn meets(&self, other: &Kinds) -> bool {
+        self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
+    }
+
+    /// All of them, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u16> {
+        (0..KINDS as u16).filter(|&kind| self.contains(kind))
+    }
+}
+
+impl FromIterator<u16> for Kinds {
+    fn from_iter<I: IntoIterator<Item = u16>>(kinds: I) -> Kinds {
+        let mut all = Kinds::default();
+        kinds.into_iter().for_each(|kind| all.insert(kind));
+        all
+    }
+}
 
 /// The value of all elements of an operator's result, if it follows from those of its operands.
 pub fn splat(op: &Op, operands: &[Type], splats: &[Option<Scalar>], ty: &Type) -> Option<Scalar> {

@@ -7,7 +7,7 @@ use bespoke_tensor::{Scalar, Type};
 
 use crate::{
     rule::Compiled,
-    view::{Children, Class, Term, View},
+    view::{Children, Class, Kinds, Term, View},
 };
 
 /// Spellings that are tried at most.
@@ -52,6 +52,10 @@ impl View for Chosen<'_> {
 
     fn kind(&self, class: Class, _: usize) -> u16 {
         self.view.kind(class, self.shown(class))
+    }
+
+    fn has(&self, class: Class, kinds: &Kinds) -> bool {
+        self.view.has(class, kinds)
     }
 
     fn find(&self, op: &Op, children: &[Class]) -> Option<Class> {

@@ -14,6 +14,9 @@ use crate::tier0;
 /// The graph with its loops taken apart, or none if none can be.
 pub fn fission(graph: &Graph) -> Option<Graph> {
     let live = graph.live();
+    if !graph.ids().any(|id| live[id.index()] && matches!(graph.node(id).op, Op::Scan(_))) {
+        return None;
+    }
     let mut result = Graph::new();
     let mut map: Vec<Option<NodeId>> = vec![None; graph.len()];
     let mut changed = false;

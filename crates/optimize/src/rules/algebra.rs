@@ -3,7 +3,10 @@
 use bespoke_graph::op::{Binary, Unary};
 use bespoke_tensor::{DType, Type};
 
-use super::{is_float, terms::constant};
+use super::{
+    is_float,
+    terms::{alike, varies},
+};
 use crate::rule::{Rule, rule};
 
 /// Algebraic identities.
@@ -168,14 +171,13 @@ pub const RULES: &[Rule] = &[
             let n = e.graph.negate(x);
             e.graph.minus(n, y)
         }),
-    rule("algebra/neg-constant", "(neg (mul ?x ?c))", "(mul ?x (neg ?c))")
+    rule("algebra/neg-constant", "(neg (mul ?x #c))", "(mul ?x (neg ?c))")
         .exact()
         .always()
-        .when(constant)
+        .when(varies)
         .why("the sign is part of the constant")
         .near_miss(|e| {
-            let x = e.matrix();
-            let y = e.like(x);
+            let [x, y] = alike(e);
             let xy = e.graph.times(x, y);
             e.graph.negate(xy)
         })
@@ -352,7 +354,7 @@ pub const RULES: &[Rule] = &[
         let c = e.graph.binary(Binary::Lt, x, x);
         e.graph.select(c, x, x)
     }),
-    rule("algebra/select-true", "(select ?c ?x ?y)", "?x")
+    rule("algebra/select-true", "(select #c ?x ?y)", "?x")
         .exact()
         .always()
         .when(|m| m.splat("c").is_some_and(|c| c.to_f64() != 0.0))
@@ -369,7 +371,7 @@ pub const RULES: &[Rule] = &[
             let c = e.graph.fill(Type::new(DType::Bool, dims), 1.0);
             e.graph.select(c, x, y)
         }),
-    rule("algebra/select-false", "(select ?c ?x ?y)", "?y")
+    rule("algebra/select-false", "(select #c ?x ?y)", "?y")
         .exact()
         .always()
         .when(|m| m.splat("c").is_some_and(|c| c.to_f64() == 0.0))

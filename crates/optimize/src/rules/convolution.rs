@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Does each result see one position only?
-fn is_pointwise(c: &Convolution, kernel: Shape) -> bool {
+pub fn is_pointwise(c: &Convolution, kernel: Shape) -> bool {
     sees_points(c, kernel) && c.stride.iter().all(|&s| s == 1)
 }
 
@@ -273,14 +273,14 @@ fn as_scale(view: &dyn View, class: Class, op: &Op, children: &Children) -> Opti
 }
 
 /// An image, two images of features each.
-fn image(e: &mut Example) -> (NodeId, usize) {
+pub fn image(e: &mut Example) -> (NodeId, usize) {
     let c = 2 * e.dim();
     let dims = [e.dim(), c, 4 + e.below(3), 4 + e.below(2)];
     (e.input(dims), c)
 }
 
 /// A convolution of a new kernel of these extents.
-fn convolve(e: &mut Example, x: NodeId, extents: [usize; 2], c: Convolution) -> NodeId {
+pub fn convolve(e: &mut Example, x: NodeId, extents: [usize; 2], c: Convolution) -> NodeId {
     let features = e.graph.ty(x).shape[1];
     let kernel = [2 * e.dim(), features / c.groups, extents[0], extents[1]];
     let w = e.input(kernel);
@@ -288,13 +288,13 @@ fn convolve(e: &mut Example, x: NodeId, extents: [usize; 2], c: Convolution) -> 
 }
 
 /// Stride and padding by chance, without dilation.
-fn any(e: &mut Example) -> Convolution {
+pub fn any(e: &mut Example) -> Convolution {
     let mut some = |n| [e.below(n), e.below(n)];
     let (stride, padding) = (some(2), some(3));
     Convolution::new(&stride.map(|s| s + 1), &padding)
 }
 
-fn point() -> Convolution {
+pub fn point() -> Convolution {
     Convolution::new(&[1, 1], &[0, 0])
 }
 

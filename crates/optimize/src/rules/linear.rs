@@ -226,6 +226,11 @@ fn chain(e: &mut Example) -> [NodeId; 3] {
     [0, 1, 2].map(|i| e.input([dims[i], dims[i + 1]]))
 }
 
+/// A product of matrices for each sample.
+fn each() -> Dot {
+    Dot { batch: (vec![0], vec![0]), contract: (vec![2], vec![1]) }
+}
+
 /// Linear algebra.
 pub const RULES: &[Rule] = &[
     rule("linear/compose", "(dot:o (dot:i ?x ?w) ?v)", "(dot:p ?x (dot:q ?w ?v))")
@@ -235,8 +240,14 @@ pub const RULES: &[Rule] = &[
         ])
         .why("two linear units are one, whose weight is the product: cheaper for many rows or a wide waist")
         .near_miss(|e| {
-// v is contracted with a dimension of x.
 let n = e.dim();
+            if e.below(2) == 0 {
+                // Each sample has its own w.
+                let (x, w, v) = (e.input([n, n, n]), e.input([n, n, n]), e.input([n, n]));
+                let h = e.graph.must(each(), &[x, w]);
+                return e.graph.must(Dot { batch: (vec![], vec![]), contract: (vec![1], vec![0]) }, &[h, v]);
+            }
+            // v is contracted with a dimension of x.
 let (x, w, v) = (e.input([n, n]), e.input([n, n]), e.input([n, n]));
 let h = e.graph.matmul(x, w);
 e.graph.must(Dot { batch: (vec![], vec![]), contract: (vec![0], vec![0]) }, &[h, v])
@@ -253,8 +264,14 @@ e.graph.must(Dot { batch: (vec![], vec![]), contract: (vec![0], vec![0]) }, &[h,
         ])
         .why("a product of weights is applied factor by factor: cheaper for few rows or a narrow waist")
         .near_miss(|e| {
-// x is contracted with a dimension of v.
 let n = e.dim();
+            if e.below(2) == 0 {
+                // Each sample has its own w and v.
+                let (x, w, v) = (e.input([n, n]), e.input([n, n, n]), e.input([n, n, n]));
+                let wv = e.graph.must(each(), &[w, v]);
+                return e.graph.matmul(x, wv);
+            }
+            // x is contracted with a dimension of v.
 let (x, w, v) = (e.input([n, n]), e.input([n, n]), e.input([n, n]));
 let wv = e.graph.matmul(w, v);
 e.graph.must(Dot { batch: (vec![], vec![]), contract: (vec![1], vec![1]) }, &[x, wv])

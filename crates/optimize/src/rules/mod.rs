@@ -11,6 +11,7 @@ mod choices;
 mod convolution;
 mod formulas;
 mod functions;
+mod layout;
 mod linear;
 mod merge;
 mod movement;
@@ -33,7 +34,7 @@ use crate::{
 };
 
 /// All topics.
-pub fn topics() -> [&'static [Rule]; 18] {
+pub fn topics() -> [&'static [Rule]; 19] {
     [
         algebra::RULES,
         terms::RULES,
@@ -52,6 +53,7 @@ pub fn topics() -> [&'static [Rule]; 18] {
         scale::RULES,
         merge::RULES,
         convolution::RULES,
+        layout::RULES,
         formulas::RULES,
     ]
 }

@@ -104,6 +104,18 @@ fn centred(e: &mut Example, x: NodeId, axis: usize) -> NodeId {
     e.graph.minus(x, wide)
 }
 
+/// A centred value less what is not quite its mean: its maximum, twice the mean, or the means along the other axis.
+fn hardly_centred(e: &mut Example, kind: usize) -> NodeId {
+    let v = scaled(e, 0);
+    let shape = e.graph.ty(v).shape;
+    let combine = if kind == 0 { Combine::Max } else { Combine::Sum };
+    let sum = e.graph.reduce(combine, v, &[1]);
+    let share = e.fill(sum, if kind == 1 { 2.0 } else { 1.0 } / shape[1] as f64);
+    let mean = e.graph.times(sum, share);
+    let wide = e.graph.broadcast(mean, shape, if kind == 2 { &[1] } else { &[0] });
+    e.graph.minus(v, wide)
+}
+
 /// A square matrix less its mean along axis 1, times a factor for each position along the other axis.
 fn scaled(e: &mut Example, factor_axis: usize) -> NodeId {
     let n = e.dim();
@@ -135,15 +147,18 @@ pub const RULES: &[Rule] = &[
             let v = scaled(e, 0);
             centred(e, v, 1)
         })
-        .near_miss(|e| {
+        .near_miss(|e| match e.below(5) {
             // Along the other axis.
-            let v = if e.below(2) == 0 {
-                scaled(e, 0)
-            } else {
+            0 => {
+                let v = scaled(e, 0);
+                centred(e, v, 0)
+            }
+            1 => {
                 let n = e.dim();
                 let x = e.input([n, n]);
-                centred(e, x, 1)
-            };
-            centred(e, v, 0)
+                let v = centred(e, x, 1);
+                centred(e, v, 0)
+            }
+            kind => hardly_centred(e, kind - 2),
         }),
 ];

@@ -5,17 +5,15 @@ use bespoke_graph::{
     op::{Binary, Unary},
 };
 
-use super::is_float;
+use super::{
+    is_float,
+    terms::{alike, varies},
+};
 use crate::{
     example::Example,
     pattern::Match,
     rule::{Rule, rule},
 };
-
-/// Is the exponent a number while the base is not?
-fn constant(m: &Match<'_>) -> bool {
-    m.splat("a").is_some() && m.splat("x").is_none()
-}
 
 /// Is the exponent an even whole number from 4 to 64?
 fn is_even(m: &Match<'_>) -> bool {
@@ -30,10 +28,9 @@ fn power(e: &mut Example, exponent: f64) -> [NodeId; 2] {
     [x, e.graph.binary(Binary::Pow, x, a)]
 }
 
-/// A positive x, and x to a power that varies.
-fn varying(e: &mut Example) -> [NodeId; 2] {
-    let dims = e.dims();
-    let (x, a) = (e.positive(dims), e.input(dims));
+/// x, and x to a power: both vary or both are constant.
+fn power_alike(e: &mut Example) -> [NodeId; 2] {
+    let [x, a] = alike(e);
     [x, e.graph.binary(Binary::Pow, x, a)]
 }
 
@@ -71,13 +68,13 @@ pub const RULES: &[Rule] = &[
             let squares = [x, y].map(|x| e.graph.times(x, x));
             e.graph.over(squares[0], squares[1])
         }),
-    rule("powers/negative", "(pow ?x ?a)", "(div 1 (pow ?x (neg ?a)))")
+    rule("powers/negative", "(pow ?x #a)", "(div 1 (pow ?x (neg ?a)))")
         .always()
         .when(|m| m.splat("a").is_some_and(|a| a.to_f64() < 0.0))
         .why("a power below, which others may meet")
         .example(|e| power(e, -2.5)[1])
         .near_miss(|e| power(e, 2.5)[1]),
-    rule("powers/squaring", "(pow ?x ?a)", "(mul (pow ?x (mul ?a 0.5)) (pow ?x (mul ?a 0.5)))")
+    rule("powers/squaring", "(pow ?x #a)", "(mul (pow ?x (mul ?a 0.5)) (pow ?x (mul ?a 0.5)))")
         .always()
         .when(is_even)
         .why("at most six products for a transcendental")
@@ -99,26 +96,26 @@ pub const RULES: &[Rule] = &[
             let square = e.graph.times(x, x);
             e.graph.times(square, square)
         }),
-    rule("powers/raise", "(mul ?x (pow ?x ?a))", "(pow ?x (add ?a 1))")
-        .when(constant)
+    rule("powers/raise", "(mul ?x (pow ?x #a))", "(pow ?x (add ?a 1))")
+        .when(varies)
         .why("one operation for two")
         .example(|e| {
             let [x, power] = power(e, 2.5);
             e.graph.times(x, power)
         })
         .near_miss(|e| {
-            let [x, power] = varying(e);
+            let [x, power] = power_alike(e);
             e.graph.times(x, power)
         }),
-    rule("powers/lower", "(div (pow ?x ?a) ?x)", "(pow ?x (sub ?a 1))")
-        .when(constant)
+    rule("powers/lower", "(div (pow ?x #a) ?x)", "(pow ?x (sub ?a 1))")
+        .when(varies)
         .why("one operation for two")
         .example(|e| {
             let [x, power] = power(e, 2.5);
             e.graph.over(power, x)
         })
         .near_miss(|e| {
-            let [x, power] = varying(e);
+            let [x, power] = power_alike(e);
             e.graph.over(power, x)
         }),
     rule("powers/sum", "(mul (pow ?x ?a) (pow ?x ?b))", "(pow ?x (add ?a ?b))")
@@ -137,7 +134,7 @@ pub const RULES: &[Rule] = &[
             let second = e.graph.binary(Binary::Pow, x, b);
             e.graph.over(first, second)
         }),
-    rule("powers/derivative", "(pow ?x (sub ?a 1))", "(div (pow ?x ?a) ?x)")
+    rule("powers/derivative", "(pow ?x (sub ?a 1))", "(div (pow ?x #a) ?x)")
         .assumes_finite()
         .formulas()
         .why("xᵃ, of which this is the derivative, may be there; x is taken not to be 0")

@@ -7,7 +7,7 @@ use bespoke_graph::{
     NodeId, Op,
     op::{self, Binary, Convolution, Dot},
 };
-use bespoke_tensor::Type;
+use bespoke_tensor::{DType, Shape, Type};
 
 use super::is_float;
 use crate::{
@@ -181,7 +181,8 @@ fn is_scaled(view: &dyn View, op: &Op, operands: crate::view::Children) -> bool 
 fn scaled(e: &mut Example, x: NodeId, axes: &[usize]) -> NodeId {
     let shape = e.graph.ty(x).shape;
     let dims: Vec<usize> = axes.iter().map(|&a| shape[a]).collect();
-    let c = e.positive(bespoke_tensor::Shape::new(&dims).expect("fewer than before"));
+    let narrow = Type::new(e.graph.ty(x).dtype, Shape::new(&dims).expect("fewer than before"));
+    let c = if narrow.dtype.is_float() { e.positive(narrow.shape) } else { e.typed(narrow) };
     let wide = e.graph.broadcast(c, shape, axes);
     if e.below(2) == 0 { e.graph.times(wide, x) } else { e.graph.over(x, wide) }
 }
@@ -203,6 +204,11 @@ fn operands(e: &mut Example, many: [usize; 2]) -> [NodeId; 2] {
     }
     let (images, features) = (many[0] * e.dim(), many[1] * e.dim());
     [e.input([images, k, 4, 3]), e.input([features, k, 2, 2])]
+}
+
+/// Matrices of integers, whose quotients are rounded.
+fn integers(e: &mut Example, [m, k, n]: [usize; 3]) -> [NodeId; 2] {
+    [[m, k], [k, n]].map(|dims| e.typed(Type::new(DType::I32, dims)))
 }
 
 /// Scales.
@@ -227,6 +233,11 @@ pub const RULES: &[Rule] = &[
         e.graph.matmul(x, w)
     })
     .near_miss(|e| {
+        if e.below(2) == 0 {
+            let [x, w] = integers(e, [2, 9, 3]);
+            let x = scaled(e, x, &[0]);
+            return e.graph.matmul(x, w);
+        }
         // For each column: the product has none of them.
         let [x, w] = operands(e, [1, 1]);
         let x = scaled(e, x, &[2]);
@@ -247,6 +258,11 @@ pub const RULES: &[Rule] = &[
         e.graph.matmul(x, w)
     })
     .near_miss(|e| {
+        if e.below(2) == 0 {
+            let [x, w] = integers(e, [3, 9, 2]);
+            let w = scaled(e, w, &[1]);
+            return e.graph.matmul(x, w);
+        }
         let (m, k, n) = (e.dim(), 9, e.dim());
         let (x, w) = (e.input([m, k]), e.input([k, n]));
         let w = scaled(e, w, &[0]);
@@ -267,6 +283,11 @@ pub const RULES: &[Rule] = &[
         product(e, [x, w])
     })
     .near_miss(|e| {
+        if e.below(2) == 0 {
+            let [x, w] = integers(e, [9, 3, 2]);
+            let x = scaled(e, x, &[1]);
+            return e.graph.matmul(x, w);
+        }
         // Features of a group are not those of the kernel.
         let c = 2 * e.dim();
         let (x, w) = (e.input([9, c, 4, 3]), e.input([2, c / 2, 2, 2]));
@@ -288,6 +309,11 @@ pub const RULES: &[Rule] = &[
         e.graph.matmul(x, w)
     })
     .near_miss(|e| {
+        if e.below(2) == 0 {
+            let [x, w] = integers(e, [2, 3, 9]);
+            let w = scaled(e, w, &[0]);
+            return e.graph.matmul(x, w);
+        }
         let (m, k, n) = (e.dim(), e.dim(), 9);
         let (x, w) = (e.input([m, k]), e.input([k, n]));
         let w = scaled(e, w, &[0, 1]);
@@ -308,6 +334,11 @@ pub const RULES: &[Rule] = &[
         scaled(e, y, axes)
     })
     .near_miss(|e| {
+        if e.below(2) == 0 {
+            let [x, w] = integers(e, [2, 3, 9]);
+            let y = e.graph.matmul(x, w);
+            return scaled(e, y, &[0]);
+        }
         // For each column, of which the left operand has none.
         let [x, w] = operands(e, [1, 9]);
         let y = product(e, [x, w]);
@@ -330,6 +361,11 @@ pub const RULES: &[Rule] = &[
         scaled(e, y, axes)
     })
     .near_miss(|e| {
+        if e.below(2) == 0 {
+            let [x, w] = integers(e, [9, 3, 2]);
+            let y = e.graph.matmul(x, w);
+            return scaled(e, y, &[1]);
+        }
         let c = e.dim();
         let (x, w) = (e.input([9, c, 4, 3]), e.input([2, c, 2, 2]));
         let y = product(e, [x, w]);
@@ -361,6 +397,13 @@ pub const RULES: &[Rule] = &[
         scaled(e, sum, axes)
     })
     .near_miss(|e| {
+        if e.below(2) == 0 {
+            let [x, w] = integers(e, [2, 3, 4]);
+            let (y, b) = (e.graph.matmul(x, w), e.typed(Type::new(DType::I32, [4])));
+            let wide = e.graph.broadcast(b, [2, 4].into(), &[1]);
+            let sum = e.graph.plus(wide, y);
+            return scaled(e, sum, &[1]);
+        }
         // The scale has another axis than the bias.
         let [x, w] = operands(e, [1, 1]);
         let y = product(e, [x, w]);

@@ -1,22 +1,24 @@
 //! Sums and products of several terms: constants brought together, common factors and denominators.
 
-use bespoke_graph::Op;
+use bespoke_graph::{NodeId, Op};
 
 use super::is_float;
 use crate::{
+    example::Example,
     pattern::Match,
     rule::{Rule, rule},
     view::{Children, Class, View, nodes},
 };
 
-/// Is `c` one number in all elements while `x` is not?
-pub fn constant(m: &Match<'_>) -> bool {
-    m.splat("c").is_some() && m.splat("x").is_none()
+/// Is `x` not one number in all elements, which would be computed in advance?
+pub fn varies(m: &Match<'_>) -> bool {
+    m.splat("x").is_none()
 }
 
-/// Are `c` and `d` one number in all elements while `x` is not?
-fn constants(m: &Match<'_>) -> bool {
-    m.splat("d").is_some() && constant(m)
+/// Two values that both vary or are both constant.
+pub fn alike(e: &mut Example) -> [NodeId; 2] {
+    let x = e.matrix();
+    if e.below(2) == 0 { [e.fill(x, 0.5), e.fill(x, 0.25)] } else { [x, e.like(x)] }
 }
 
 /// Are `c` and `d` such that neither their product nor their quotient leaves the range of normal numbers?
@@ -25,7 +27,7 @@ fn moderate(m: &Match<'_>) -> bool {
         let value = m.splat(var).map_or(f64::NAN, |v| v.to_f64().abs());
         value == 0.0 || (1e-15..=1e15).contains(&value)
     };
-    constants(m) && (!m.is_float() || fine("c") && fine("d"))
+    varies(m) && (!m.is_float() || fine("c") && fine("d"))
 }
 
 /// Is it a value repeated along new axes?
@@ -45,9 +47,17 @@ fn has_exact_reciprocal(m: &Match<'_>) -> bool {
     m.is_float() && m.splat("x").is_none() && m.splat("c").is_some_and(|c| power_of_two(c.to_f64()))
 }
 
+/// A matrix, and two rows that are repeated to its shape.
+fn beside_rows(e: &mut Example) -> [NodeId; 3] {
+    let [m, n] = e.dims();
+    let (x, y, z) = (e.input([m, n]), e.input([n]), e.input([n]));
+    let [y, z] = [y, z].map(|v| e.graph.broadcast(v, [m, n].into(), &[1]));
+    [x, y, z]
+}
+
 /// Terms.
 pub const RULES: &[Rule] = &[
-    rule("algebra/mul-constants", "(mul (mul ?x ?c) ?d)", "(mul ?x (mul ?c ?d))")
+    rule("algebra/mul-constants", "(mul (mul ?x #c) #d)", "(mul ?x (mul ?c ?d))")
         .always()
         .when(moderate)
         .why("two constants are one")
@@ -64,15 +74,14 @@ pub const RULES: &[Rule] = &[
             let xc = e.graph.times(x, c);
             e.graph.times(d, xc)
         }),
-    rule("algebra/add-constants", "(add (add ?x ?c) ?d)", "(add ?x (add ?c ?d))")
+    rule("algebra/add-constants", "(add (add ?x #c) #d)", "(add ?x (add ?c ?d))")
         .always()
-        .when(constants)
+        .when(varies)
         .why("two constants are one")
         .near_miss(|e| {
-            let x = e.matrix();
-            let (c, y) = (e.fill(x, 0.25), e.like(x));
-            let cx = e.graph.plus(c, x);
-            e.graph.plus(y, cx)
+            let [x, y] = alike(e);
+            let (xy, c) = (e.graph.plus(x, y), e.fill(x, 0.75));
+            e.graph.plus(c, xy)
         })
         .example(|e| {
             let x = e.matrix();
@@ -80,7 +89,7 @@ pub const RULES: &[Rule] = &[
             let xc = e.graph.plus(x, c);
             e.graph.plus(d, xc)
         }),
-    rule("algebra/mul-div-constants", "(div (mul ?x ?c) ?d)", "(mul ?x (div ?c ?d))")
+    rule("algebra/mul-div-constants", "(div (mul ?x #c) #d)", "(mul ?x (div ?c ?d))")
         .always()
         .when(|m| moderate(m) && m.is_float() && m.splat("d").is_some_and(|d| d.to_f64() != 0.0))
         .why("two constants are one")
@@ -96,7 +105,7 @@ pub const RULES: &[Rule] = &[
             let xc = e.graph.times(x, c);
             e.graph.over(xc, d)
         }),
-    rule("algebra/div-power-of-two", "(div ?x ?c)", "(mul ?x (div 1:c ?c))")
+    rule("algebra/div-power-of-two", "(div ?x #c)", "(mul ?x (div 1:c ?c))")
         .exact()
         .always()
         .when(has_exact_reciprocal)
@@ -111,17 +120,18 @@ pub const RULES: &[Rule] = &[
             let c = e.fill(x, 128.0);
             e.graph.over(x, c)
         }),
-    rule("algebra/div-constant", "(div ?x ?c)", "(mul ?x (div 1:c ?c))")
+    rule("algebra/div-constant", "(div ?x #c)", "(mul ?x (div 1:c ?c))")
         .always()
         .when(|m| {
             let tiny = f64::from(f32::MIN_POSITIVE);
             let normal = |c: f64| c.is_finite() && c.abs() > tiny && (1.0 / c).abs() > tiny;
-            m.is_float() && constant(m) && m.splat("c").is_some_and(|c| normal(c.to_f64()))
+            m.is_float() && varies(m) && m.splat("c").is_some_and(|c| normal(c.to_f64()))
         })
         .why("a product takes a quarter of a quotient's time")
         .near_miss(|e| {
+            // The reciprocal is no number of f32.
             let x = e.matrix();
-            let c = e.like(x);
+            let c = e.fill(x, 1e-40);
             e.graph.over(x, c)
         })
         .example(|e| {
@@ -246,13 +256,12 @@ pub const RULES: &[Rule] = &[
             let (a, b) = (e.graph.times(x, y), e.graph.times(z, x));
             e.graph.minus(a, b)
         }),
-    rule("algebra/factor-constant", "(add ?x (mul ?x ?c))", "(mul ?x (add ?c 1:c))")
+    rule("algebra/factor-constant", "(add ?x (mul ?x #c))", "(mul ?x (add ?c 1:c))")
         .always()
-        .when(constant)
+        .when(varies)
         .why("x + cx = (1 + c)x, as in weight decay")
         .near_miss(|e| {
-            let x = e.matrix();
-            let y = e.like(x);
+            let [x, y] = alike(e);
             let xy = e.graph.times(x, y);
             e.graph.plus(x, xy)
         })
@@ -262,13 +271,12 @@ pub const RULES: &[Rule] = &[
             let cx = e.graph.times(c, x);
             e.graph.plus(x, cx)
         }),
-    rule("algebra/factor-constant-sub", "(sub ?x (mul ?x ?c))", "(mul ?x (sub 1:c ?c))")
+    rule("algebra/factor-constant-sub", "(sub ?x (mul ?x #c))", "(mul ?x (sub 1:c ?c))")
         .always()
-        .when(constant)
+        .when(varies)
         .why("x − cx = (1 − c)x, as in weight decay")
         .near_miss(|e| {
-            let x = e.matrix();
-            let y = e.like(x);
+            let [x, y] = alike(e);
             let xy = e.graph.times(x, y);
             e.graph.minus(x, xy)
         })
@@ -278,14 +286,14 @@ pub const RULES: &[Rule] = &[
             let cx = e.graph.times(c, x);
             e.graph.minus(x, cx)
         }),
-    rule("algebra/distribute-constant", "(mul (mul ?x ?c) ?y)", "(mul (mul ?x ?y) ?c)")
-        .when(|m| constant(m) && m.splat("y").is_none())
+    rule("algebra/distribute-constant", "(mul (mul ?x #c) ?y)", "(mul (mul ?x ?y) ?c)")
+        .when(|m| varies(m) && m.splat("y").is_none())
         .why("constants move outwards, where they meet others")
         .near_miss(|e| {
-            let x = e.matrix();
-            let (y, z) = (e.like(x), e.like(x));
-            let xz = e.graph.times(x, z);
-            e.graph.times(xz, y)
+            let [x, y] = alike(e);
+            let z = e.like(x);
+            let xy = e.graph.times(x, y);
+            e.graph.times(xy, z)
         })
         .example(|e| {
             let dims = e.dims();
@@ -294,8 +302,8 @@ pub const RULES: &[Rule] = &[
             let cx = e.graph.times(c, x);
             e.graph.times(y, cx)
         }),
-    rule("algebra/constant-inward", "(mul (mul ?x ?y) ?c)", "(mul ?x (mul ?y ?c))")
-        .when(|m| m.splat("c").is_some() && is_repeated(m.view, m.class("y")))
+    rule("algebra/constant-inward", "(mul (mul ?x ?y) #c)", "(mul ?x (mul ?y ?c))")
+        .when(|m| is_repeated(m.view, m.class("y")))
         .why("a constant is multiplied before its factor is repeated: w − x⊗(ηδ)")
         .near_miss(|e| {
             let x = e.matrix();
@@ -317,9 +325,7 @@ pub const RULES: &[Rule] = &[
     )
     .why("two biases are one, added before it is repeated")
     .example(|e| {
-        let [m, n] = e.dims();
-        let (x, y, z) = (e.input([m, n]), e.input([n]), e.input([n]));
-        let [y, z] = [y, z].map(|v| e.graph.broadcast(v, [m, n].into(), &[1]));
+        let [x, y, z] = beside_rows(e);
         let xy = e.graph.plus(y, x);
         e.graph.plus(z, xy)
     }),
@@ -330,9 +336,7 @@ pub const RULES: &[Rule] = &[
     )
     .why("a mean that is taken off and a bias that is added are one bias")
     .example(|e| {
-        let [m, n] = e.dims();
-        let (x, y, z) = (e.input([m, n]), e.input([n]), e.input([n]));
-        let [y, z] = [y, z].map(|v| e.graph.broadcast(v, [m, n].into(), &[1]));
+        let [x, y, z] = beside_rows(e);
         let xy = e.graph.minus(x, y);
         e.graph.plus(z, xy)
     }),
@@ -343,9 +347,7 @@ pub const RULES: &[Rule] = &[
     )
     .why("a bias that is added and a mean that is taken off are one bias")
     .example(|e| {
-        let [m, n] = e.dims();
-        let (x, y, z) = (e.input([m, n]), e.input([n]), e.input([n]));
-        let [y, z] = [y, z].map(|v| e.graph.broadcast(v, [m, n].into(), &[1]));
+        let [x, y, z] = beside_rows(e);
         let xy = e.graph.plus(x, y);
         e.graph.minus(xy, z)
     }),
@@ -356,9 +358,7 @@ pub const RULES: &[Rule] = &[
     )
     .why("two scales are one, multiplied before it is repeated")
     .example(|e| {
-        let [m, n] = e.dims();
-        let (x, y, z) = (e.input([m, n]), e.input([n]), e.input([n]));
-        let [y, z] = [y, z].map(|v| e.graph.broadcast(v, [m, n].into(), &[1]));
+        let [x, y, z] = beside_rows(e);
         let xy = e.graph.times(y, x);
         e.graph.times(z, xy)
     }),

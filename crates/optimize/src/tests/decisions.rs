@@ -144,6 +144,16 @@ fn count(graph: &Graph, op: impl Into<Op>) -> usize {
     graph.ids().filter(|&id| graph.node(id).op == op).count()
 }
 
+/// The optimised loss −Σ likelihood, with its gradient.
+fn trained(mut g: Graph, likelihood: NodeId, x: NodeId) -> Graph {
+    let total = g.sum_all(likelihood);
+    let loss = g.negate(total);
+    let dx = bespoke_autodiff::grad(&mut g, loss, &[x]).unwrap()[0];
+    g.set_output("loss", loss).unwrap();
+    g.set_output("d_x", dx).unwrap();
+    check(&g)
+}
+
 #[test]
 fn the_gradient_of_a_naive_cross_entropy_is_p_minus_y() {
     for one_hot in [false, true] {
@@ -177,12 +187,7 @@ fn log_sigmoid_and_its_gradient_are_stable() {
     let below = g.plus(one, exp);
     let s = g.over(one, below);
     let log = g.unary(Unary::Log, s);
-    let total = g.sum_all(log);
-    let loss = g.negate(total);
-    let dx = bespoke_autodiff::grad(&mut g, loss, &[x]).unwrap()[0];
-    g.set_output("loss", loss).unwrap();
-    g.set_output("d_x", dx).unwrap();
-    let result = check(&g);
+    let result = trained(g, log, x);
     assert_eq!(count(&result, Binary::Div), 0, "{result}");
     assert_eq!(count(&result, Unary::Exp), 0, "{result}");
     insta::assert_snapshot!("log_sigmoid", result);
@@ -219,12 +224,7 @@ fn the_gradient_of_a_naive_binary_cross_entropy_divides_by_nothing() {
     let (a, b) = (g.unary(Unary::Log, s), g.unary(Unary::Log, rest));
     let (ta, ub) = (g.times(t, a), g.times(other, b));
     let sum = g.plus(ta, ub);
-    let total = g.sum_all(sum);
-    let loss = g.negate(total);
-    let dx = bespoke_autodiff::grad(&mut g, loss, &[x]).unwrap()[0];
-    g.set_output("loss", loss).unwrap();
-    g.set_output("d_x", dx).unwrap();
-    let result = check(&g);
+    let result = trained(g, sum, x);
     assert_eq!(count(&result, Binary::Div), 0, "{result}");
     assert_eq!(count(&result, Unary::Log), 0, "{result}");
     insta::assert_snapshot!("binary_cross_entropy", result);

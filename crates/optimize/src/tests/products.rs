@@ -186,3 +186,31 @@ fn a_query_of_linear_units_is_one_dot() {
     }
     check(&linear_units(5, &[12, 7, 9, 4], true));
 }
+
+#[test]
+fn transposes_around_convolutions_vanish() {
+    let is_transpose = |op: &Op| matches!(op, Op::Transpose(_));
+    // Features come last, before a unit of single positions and behind it.
+    let mut g = Graph::new();
+    let x = g.input("x", f32([8, 16, 16, 32])).unwrap();
+    let w = g.state("w", f32([48, 32, 1, 1])).unwrap();
+    let first = g.transpose(x, &[0, 3, 1, 2]);
+    let y = g.must(Convolution::new(&[1, 1], &[0, 0]), &[first, w]);
+    let y = relu(&mut g, y);
+    let y = g.transpose(y, &[0, 2, 3, 1]);
+    g.set_output("y", y).unwrap();
+    let result = check(&g);
+    assert_eq!((count(&result, is_transpose), convolutions(&result), dots(&result)), (0, 0, 1), "{result}");
+
+    // Images on their side: the kernel is turned once.
+    let mut g = Graph::new();
+    let x = g.input("x", f32([8, 16, 24, 24])).unwrap();
+    let w = parameter(&mut g, "w", f32([16, 16, 3, 3]), true);
+    let side = g.transpose(x, &[0, 1, 3, 2]);
+    let y = g.must(Convolution::new(&[1, 2], &[1, 0]), &[side, w]);
+    let y = relu(&mut g, y);
+    let y = g.transpose(y, &[0, 1, 3, 2]);
+    g.set_output("y", y).unwrap();
+    let result = check(&g);
+    assert_eq!((count(&result, is_transpose), convolutions(&result)), (0, 1), "{result}");
+}

@@ -7,7 +7,7 @@ use bespoke_graph::{Graph, NodeId};
 use super::{Random, difference, run, sources};
 use crate::{
     Machine, Rounding, cost,
-    rule::{self, Compiled, Form},
+    rule::{self, Compiled, Form, Rule},
     tier0,
     view::Term,
 };
@@ -77,6 +77,23 @@ fn rules_leave_alone_what_only_looks_alike() {
         }
     }
     assert!(missing.is_empty(), "these rules can refuse, but have no near miss: {missing:?}");
+}
+
+#[test]
+fn without_its_condition_a_rule_fires_on_its_near_miss() {
+    let mut idle = vec![];
+    for rule in rule::all().iter().map(|c| c.rule).filter(|r| r.condition.is_some()) {
+        let near_miss = rule.near_miss.expect("it can refuse");
+        let free: &'static Rule = Box::leak(Box::new(Rule { condition: None, ..*rule }));
+        let compiled = Compiled::new(free);
+        let fires = |seed| {
+            let graph = rule::graph_of(near_miss, seed);
+            let root = graph.output("root").expect("it was just set");
+            first_match(&compiled, &graph, root).is_some()
+        };
+        idle.extend((!(1..=20).any(fires)).then_some(rule.name));
+    }
+    assert!(idle.is_empty(), "no near miss shows what the conditions of these rules are for: {idle:#?}");
 }
 
 #[test]
