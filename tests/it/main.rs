@@ -7,6 +7,7 @@ mod contractive;
 mod coverage;
 mod derivatives;
 mod extremes;
+mod footprint;
 mod goldens;
 mod laws;
 mod lstm;

@@ -6,7 +6,7 @@ use bespoke_compiler::{Artifact, Config, Event, clear_cache, compile};
 use bespoke_optimize::Candidate;
 use serde_json::json;
 
-use crate::{error::Failure, model};
+use crate::{error::Failure, model, suite};
 
 /// Without `--steps`, time steps for about this long, in seconds.
 const TIME: f64 = 2.0;
@@ -14,7 +14,7 @@ const TIME: f64 = 2.0;
 /// The arguments.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The model's name (see `bespoke models`)
+    /// The model's name (see `bespoke models`); or `all` workloads, or one of them: `W4`
     model: String,
     #[command(flatten)]
     sizes: model::Sizes,
@@ -33,7 +33,7 @@ pub struct Arguments {
     /// Only compile
     #[arg(long)]
     compile_only: bool,
-    /// One JSON object
+    /// One JSON object; of workloads, a line each
     #[arg(long)]
     json: bool,
     /// Also the time of each kernel (not in JSON)
@@ -41,8 +41,12 @@ pub struct Arguments {
     profile: bool,
 }
 
-/// Compiles the model and times its steps.
+/// Compiles the model and times its steps; or measures workloads.
 pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
+    let workloads = suite::named(&arguments.model)?;
+    if !workloads.is_empty() {
+        return of_workloads(&workloads, arguments);
+    }
     let architecture = model::architecture(&arguments.model)?;
     let model = architecture.model_with(&arguments.sizes.options(architecture)?)?;
     let graph = if arguments.query { &model.query } else { &model.training };
@@ -121,6 +125,17 @@ pub fn bench(arguments: &Arguments) -> Result<String, Failure> {
         text.push_str(&bespoke_inspect::profile(&mut program, &inputs, 100)?);
     }
     Ok(text)
+}
+
+/// Measures workloads, whose sizes are fixed.
+fn of_workloads(workloads: &[suite::Workload], arguments: &Arguments) -> Result<String, Failure> {
+    let Arguments { threads, steps, json, .. } = *arguments;
+    let others = arguments.query || arguments.compile_only || arguments.profile || arguments.measure > 0;
+    if others || arguments.sizes.any() {
+        let message = "only --threads, --steps and --json go with workloads";
+        return Err(Failure(format!("bench {}: {message}, whose sizes are fixed", arguments.model)));
+    }
+    suite::suite(workloads, &suite::Choices { threads, steps, json })
 }
 
 /// `key: value`, a line each, inner keys indented.

@@ -6,13 +6,17 @@ mod derive;
 mod error;
 mod grad;
 mod inspect;
+#[allow(unsafe_code)] // runs loops that need a feature of the processor, where it is there
+mod limits;
 mod made;
 mod model;
 mod run;
 mod source;
+mod suite;
 mod summary;
 mod table;
 mod train;
+mod workloads;
 
 use std::{io::Write, process::ExitCode};
 

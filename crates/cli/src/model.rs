@@ -45,6 +45,12 @@ pub struct Sizes {
 }
 
 impl Sizes {
+    /// Is any given?
+    pub fn any(&self) -> bool {
+        let Sizes { batch, size, channels, classes, width, small } = self;
+        [batch, size, channels, classes].iter().any(|s| s.is_some()) || width.is_some() || *small
+    }
+
     /// Those given, and else the usual or small ones.
     pub fn options(&self, architecture: &Architecture) -> Result<Options, Failure> {
         let usual = if self.small { architecture.small } else { architecture.defaults };

@@ -202,6 +202,42 @@ fn bench_prints_one_object_with_all_keys() {
 }
 
 #[test]
+fn workloads_are_measured_in_lines_as_other_systems_are() {
+    let lines = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let short = ["--threads", "1", "--steps", "2", "--json"];
+        let json = text(&[&["bench"][..], arguments, &short].concat());
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    // Each in a process of its own.
+    let mlps = lines(&["W1"]);
+    let names: Vec<&str> = mlps.iter().map(|line| line["workload"].as_str().unwrap()).collect();
+    assert_eq!(names[..3], ["W1-b1"; 3]);
+    assert_eq!(names[3..6], ["W1-b16"; 3]);
+    assert_eq!(names[6..], ["W1-b128"; 3]);
+    let metrics: Vec<&str> = mlps[..3].iter().map(|line| line["metric"].as_str().unwrap()).collect();
+    assert_eq!(metrics, ["us", "first_step_ms", "peak_mib"]);
+    let dots = lines(&["W11-32x32x32"]);
+    assert_eq!(dots.len(), 1);
+    for line in mlps.iter().chain(&dots) {
+        assert_eq!((&line["peer"], &line["threads"]), (&"bespoke".into(), &1.into()));
+        let [median, least] = ["median", "min"].map(|key| line[key].as_f64().unwrap());
+        assert!(0.0 < least && least <= median, "{line}");
+        if line["metric"] == "us" {
+            let [limit, share] = ["limit_us", "of_limit"].map(|key| line[key].as_f64().unwrap());
+            assert!(limit > 0.0 && (limit / median / share - 1.0).abs() < 1e-3, "{line}");
+        }
+    }
+    let table = text(&["bench", "W10-2^10", "--threads", "1", "--steps", "2"]);
+    assert!(table.lines().nth(1).unwrap().starts_with("W10-2^10 "), "{table}");
+
+    let fixed = failure(&["bench", "W4", "--batch", "3"]);
+    assert!(fixed.contains("bench W4: only --threads, --steps and --json go with workloads"), "{fixed}");
+    assert!(
+        failure(&["bench", "W12"]).contains("there is no workload `W12`; the workloads are W1-b1, W1-b16,")
+    );
+}
+
+#[test]
 fn mistakes_are_named_and_exit_with_1() {
     let dir = folder();
     let at = |name: &str| path(dir.path(), name);
