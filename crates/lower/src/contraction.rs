@@ -195,6 +195,12 @@ impl Contraction {
     pub fn columns(&self, panel: usize) -> usize {
         columns(self.run, self.tile, panel)
     }
+
+    /// Does the panel of B overlap the one before?
+    pub fn overlaps(&self, panel: usize) -> bool {
+        let blocks = self.run.div_ceil(self.tile.nr);
+        !self.run.is_multiple_of(self.tile.nr) && panel % blocks == blocks - 1
+    }
 }
 
 fn column_panels(extents: &Extents, run: usize, tile: Tile) -> usize {

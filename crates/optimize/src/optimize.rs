@@ -84,7 +84,7 @@ pub fn optimize_noted(
 }
 
 /// A loop that is taken apart may need values so many times as large as the largest of the graph.
-const LARGER: usize = 4;
+const LARGER: usize = 8;
 
 /// The most bytes of a value.
 fn largest(graph: &Graph) -> usize {

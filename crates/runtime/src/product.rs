@@ -122,11 +122,37 @@ impl<'a> Product<'a> {
             Some(out) => out,
             None => Address(scratch.add(self.places.product).wrapping_sub(start * e.n * size)),
         };
+        // Sums that go on must not meet those of an overlapping panel: such panels begin anew when all others are done.
+        let (over, apart): (Vec<usize>, Vec<usize>) =
+            (0..self.c.column_panels()).partition(|&panel| self.c.overlaps(panel));
+        for columns in [apart, over] {
+            self.multiply(batch, first, count, &columns, product, scratch);
+        }
+        if let Some(epilogue) = self.epilogue {
+            let args: Vec<Address> = [product].into_iter().chain(self.args.iter().copied()).collect();
+            call(epilogue, &args, start as i64, (batch * e.m + rows.end) as i64);
+        }
+    }
+
+    /// The tiles of these panels of rows and columns.
+    fn multiply(
+        &self,
+        batch: usize,
+        first: usize,
+        count: usize,
+        column_panels: &[usize],
+        product: Address,
+        scratch: Address,
+    ) {
+        let (e, tile) = (self.c.extents, self.c.tile);
+        if column_panels.is_empty() {
+            return;
+        }
         for from in (0..e.k).step_by(TERMS) {
             for panel in first..first + count {
                 self.copy_rows(batch, panel, panel - first, from..(from + TERMS).min(e.k), scratch);
             }
-            for column_panel in 0..self.c.column_panels() {
+            for &column_panel in column_panels {
                 // Terms that count are multiplied, and where none does zeros are written.
                 let all = match &self.c.right {
                     Reading::Gathered(how) => how.ranges[column_panel].clone(),
@@ -139,7 +165,7 @@ impl<'a> Product<'a> {
                 let columns = self.columns(batch, column_panel, &terms, scratch);
                 for panel in first..first + count {
                     let row = batch * e.m + panel * tile.mr;
-                    let to = product.add((row * e.n + self.c.columns(column_panel)) * size);
+                    let to = product.add((row * e.n + self.c.columns(column_panel)) * tile.dtype.size());
                     let rows = self.rows(batch, panel, panel - first, &terms, scratch);
                     let (code, none) = (self.code_of(panel).0, std::ptr::null());
                     let offsets = rows.terms.or(columns.terms).unwrap_or(none);
@@ -150,10 +176,6 @@ impl<'a> Product<'a> {
                     unsafe { code(rows.at, columns.at, k, to, e.n as i64, offsets, starts, add) }
                 }
             }
-        }
-        if let Some(epilogue) = self.epilogue {
-            let args: Vec<Address> = [product].into_iter().chain(self.args.iter().copied()).collect();
-            call(epilogue, &args, start as i64, (batch * e.m + rows.end) as i64);
         }
     }
 
