@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use bespoke_codegen::{KernelFn, ModuleBuilder};
 use bespoke_loops::{Access, Buffer, Exprs, Kernel, LoopKind, Stmt, Store, math};
+use bespoke_lower::Isa;
 use bespoke_tensor::{DType, Tensor, Type};
 
 /// Inputs of one call.
@@ -56,7 +57,7 @@ fn every_f32() {
     let only = std::env::var("BESPOKE_FUNCTION").ok();
     for &(name, f, reference) in math::UNARY.iter().filter(|f| only.as_deref().is_none_or(|o| o == f.0)) {
         let kernel = kernel(f);
-        let mut builder = ModuleBuilder::new();
+        let mut builder = ModuleBuilder::new(Isa::detect());
         let id = builder.add_kernel(&kernel);
         let module = builder.finish(false).unwrap();
         let code = module.kernel(id);

@@ -7,6 +7,7 @@ use bespoke_loops::{
     Acc, Access, BinaryFn, Buffer, Combine, Expr, ExprId, Exprs, Kernel, LoopKind, Stmt, Store, UnaryFn,
     interpret, math, verify,
 };
+use bespoke_lower::Isa;
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 const SIZES: [usize; 9] = [0, 1, 3, 4, 5, 7, 17, 64, 131];
@@ -93,10 +94,17 @@ fn elementwise(
     Kernel { name: "test".to_owned(), buffers, accs: vec![], exprs, body }
 }
 
-/// Runs machine code and interpreter on the same buffers and compares all bits (of NaN only that it is one).
+/// Runs machine code and interpreter on the same buffers and compares all bits (of NaN only that it is one), with each kind of
+/// instructions that the machine has.
 fn check(kernel: &Kernel, buffers: &[Tensor], exact: bool) {
     assert_eq!(verify(kernel), Vec::<String>::new(), "{kernel}");
-    let mut builder = ModuleBuilder::new();
+    for isa in [Isa::Portable, Isa::Avx2, Isa::Avx512].into_iter().filter(|&isa| isa <= Isa::detect()) {
+        check_with(isa, kernel, buffers, exact);
+    }
+}
+
+fn check_with(isa: Isa, kernel: &Kernel, buffers: &[Tensor], exact: bool) {
+    let mut builder = ModuleBuilder::new(isa);
     let id = builder.add_kernel(kernel);
     let module = builder.finish(true).unwrap_or_else(|e| panic!("{e}\n{kernel}"));
     let mut expected = buffers.to_vec();
@@ -118,8 +126,8 @@ fn check(kernel: &Kernel, buffers: &[Tensor], exact: bool) {
                 let near = !exact && (x.to_f64() - y.to_f64()).abs() <= 1e-5 * (1.0 + y.to_f64().abs());
                 assert!(
                     x == y || nan || near,
-                    "b{b}[{i}]: machine code gives {x}, the interpreter {y}\n{kernel}\n{}",
-                    module.clif(id).unwrap_or_default()
+                    "b{b}[{i}]: {isa} machine code gives {x}, the interpreter {y}\n{kernel}\n{}",
+                    module.clif(id).map_or_else(|| module.asm(id), str::to_owned)
                 );
             }
         }
@@ -431,7 +439,7 @@ fn check_tile(code: bespoke_lower::TileCode) {
     use bespoke_lower::{Access, Tile};
     let Tile { dtype, mr, nr, .. } = code.tile;
     let size = dtype.size();
-    let mut builder = ModuleBuilder::new();
+    let mut builder = ModuleBuilder::new(Isa::detect());
     let id = builder.add_tile(code);
     let module = builder.finish(false).unwrap();
     for (k, add) in [(0usize, false), (1, true), (3, false), (4, false), (7, true), (31, false)] {
@@ -488,7 +496,7 @@ fn copies() {
                 [Lines::SideBySide { term: 53 * size }, Lines::Apart { line: 67 * size }, Lines::Gathered]
             {
                 let code = CopyCode { dtype, bytes, count, lines };
-                let mut builder = ModuleBuilder::new();
+                let mut builder = ModuleBuilder::new(Isa::detect());
                 let id = builder.add_copy(code);
                 let module = builder.finish(false).unwrap();
                 for k in [0usize, 1, 3, 7, 8, 9, 31] {

@@ -7,6 +7,7 @@ use bespoke_loops::{
     Acc, AccId, Access, BinaryFn, Buffer, BufferId, Combine, Expr, ExprId, Exprs, Kernel, LoopKind, Stmt,
     Store, UnaryFn, VarId, apply_binary, apply_unary, interpret, verify,
 };
+use bespoke_lower::Isa;
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 /// SplitMix64.
@@ -450,7 +451,7 @@ fn lay_out(buffers: &[Tensor]) -> (Vec<Line>, Vec<usize>) {
     (lines, starts)
 }
 
-fn check(kernel: &Kernel, rng: &mut Rng) -> Result<(), String> {
+fn check(kernel: &Kernel, rng: &mut Rng, isa: Isa) -> Result<(), String> {
     let errors = verify(kernel);
     if !errors.is_empty() {
         return Err(format!("the test made an invalid kernel: {errors:?}"));
@@ -459,7 +460,7 @@ fn check(kernel: &Kernel, rng: &mut Rng) -> Result<(), String> {
         kernel.buffers.iter().map(|b| elements(rng, Type::new(b.dtype, [b.elements]))).collect();
     let mut expected: Vec<Tensor> = buffers.to_vec();
     interpret(kernel, &mut expected, 0..kernel.range()).map_err(|e| format!("interpreter: {e}"))?;
-    let mut builder = ModuleBuilder::new();
+    let mut builder = ModuleBuilder::new(isa);
     let id = builder.add_kernel(kernel);
     let module = builder.finish(false).map_err(|e| e.to_string())?;
     let range = kernel.range();
@@ -487,7 +488,7 @@ fn check(kernel: &Kernel, rng: &mut Rng) -> Result<(), String> {
                 let nan = got.to_f64().is_nan() && want.to_f64().is_nan();
                 if got != want && !nan {
                     return Err(format!(
-                        "b{b}[{i}]: machine code gives {got}, the interpreter {want} (pieces {pieces:?})"
+                        "b{b}[{i}]: {isa} machine code gives {got}, the interpreter {want} (pieces {pieces:?})"
                     ));
                 }
             }
@@ -502,7 +503,9 @@ fn random_kernels() {
     let (first, count) = (number("BESPOKE_SEED", 1), number("BESPOKE_KERNELS", 400));
     for seed in first..first + count {
         let kernel = Maker::kernel(seed);
-        let run = std::panic::AssertUnwindSafe(|| check(&kernel, &mut Rng(seed ^ 0x5EED)));
+        let isas = [Isa::Portable, Isa::Avx2, Isa::Avx512].into_iter().filter(|&isa| isa <= Isa::detect());
+        let mut run = isas.map(|isa| check(&kernel, &mut Rng(seed ^ 0x5EED), isa));
+        let run = std::panic::AssertUnwindSafe(|| run.try_for_each(|result| result));
         let result = std::panic::catch_unwind(run).unwrap_or_else(|_| Err("panicked".to_owned()));
         if let Err(e) = result {
             panic!("seed {seed}: {e}\n{kernel}");

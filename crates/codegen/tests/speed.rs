@@ -10,7 +10,7 @@ use bespoke_tensor::{DType, Tensor, Type};
 
 /// Billions of operations a second on panels that stay in the nearest cache; the best of several runs.
 fn speed(tile: Tile, k: usize) -> f64 {
-    let mut builder = ModuleBuilder::new();
+    let mut builder = ModuleBuilder::new(Isa::detect());
     let step = tile.dtype.size() as i64;
     let panel = |width: usize| Access::Steps { line: step, term: width as i64 * step };
     let id = builder.add_tile(TileCode { tile, left: panel(tile.mr), right: panel(tile.nr) });

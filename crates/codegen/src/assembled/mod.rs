@@ -2,4 +2,9 @@
 
 pub mod assembler;
 pub mod copy;
+mod emit;
+mod evaluate;
+pub mod kernel;
+mod registers;
 pub mod tile;
+mod vector;
