@@ -2,7 +2,7 @@
 //! in vectors and in what is left over, however the range is split.
 #![allow(unsafe_code)] // calls machine code on tensors of the kernel's types
 
-use bespoke_codegen::{ModuleBuilder, RANGE_ALIGNMENT};
+use bespoke_codegen::{FunctionId, Module, ModuleBuilder, RANGE_ALIGNMENT};
 use bespoke_loops::{
     Acc, Access, BinaryFn, Buffer, Combine, Expr, ExprId, Exprs, Kernel, LoopKind, Stmt, Store, UnaryFn,
     interpret, math, verify,
@@ -103,10 +103,14 @@ fn check(kernel: &Kernel, buffers: &[Tensor], exact: bool) {
     }
 }
 
-fn check_with(isa: Isa, kernel: &Kernel, buffers: &[Tensor], exact: bool) {
+fn compile(isa: Isa, kernel: &Kernel) -> (Module, FunctionId) {
     let mut builder = ModuleBuilder::new(isa);
     let id = builder.add_kernel(kernel);
-    let module = builder.finish(true).unwrap_or_else(|e| panic!("{e}\n{kernel}"));
+    (builder.finish(true).unwrap_or_else(|e| panic!("{e}\n{kernel}")), id)
+}
+
+fn check_with(isa: Isa, kernel: &Kernel, buffers: &[Tensor], exact: bool) {
+    let (module, id) = compile(isa, kernel);
     let mut expected = buffers.to_vec();
     interpret(kernel, &mut expected, 0..kernel.range()).unwrap_or_else(|e| panic!("{e}\n{kernel}"));
     for cut in [0, RANGE_ALIGNMENT] {
@@ -339,6 +343,46 @@ fn reductions() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Sums that are rounded: wider vectors add in the same order as those of 128 bits.
+#[test]
+fn sums_in_the_same_order() {
+    let wider = [(Isa::Avx2, 8), (Isa::Avx512, 16)].into_iter().filter(|w| w.0 <= Isa::detect());
+    for (isa, width) in wider {
+        for d in [DType::F32, DType::F64] {
+            let text = format!(
+                "
+kernel rows(b0: {d}[469] read, b1: {d}[7] write) {{
+  parallel i0 < 7 {{
+    a0 = sum {d} 0
+    a1 = max {d} -inf
+    vector({width}) i1 < 67 {{
+      e0 = load b0[i0*67 + i1]
+      update a0, e0
+      e1 = mul e0, e0
+      update a1, e1
+    }}
+    e2 = div a0, a1
+    store b1[i0], e2
+  }}
+}}
+"
+            );
+            let kernel = bespoke_loops::parse_kernel(&text, &[]).unwrap_or_else(|e| panic!("{e}"));
+            let numbers = Tensor::from_fn(Type::new(d, [469]), |i| Scalar::F64((i as f64 * 0.37).sin()));
+            let results = [Isa::Portable, isa].map(|isa| {
+                let (module, id) = compile(isa, &kernel);
+                assert_eq!(module.clif(id).is_none(), isa != Isa::Portable, "{kernel}");
+                let (mut from, mut to) = (numbers.clone(), Tensor::zeros(Type::new(d, [7])));
+                let args = [from.as_mut_ptr(), to.as_mut_ptr()];
+                // SAFETY: the buffers have the kernel's types and sizes.
+                unsafe { module.kernel(id)(args.as_ptr(), 0, 7) };
+                to
+            });
+            assert_eq!(results[0], results[1], "{isa} {d}");
         }
     }
 }

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::scalar;
 
+/// A general value, the depth at which it was made, and its factor.
+type Term = ((Virtual, usize), i64);
+
 impl Builder<'_> {
     /// Evaluates expressions, operands before users.
     pub fn evaluate(&mut self, list: &[ExprId]) -> Option<()> {
@@ -81,8 +84,8 @@ impl Builder<'_> {
         Some((made[0], depth))
     }
 
-    /// The terms of an index in the first lane, those that change least often first.
-    fn terms(&mut self, e: ExprId) -> Option<(Vec<((Virtual, usize), i64)>, i64)> {
+    /// The terms of an index in the first lane with their factors, those that change least often first, and its constant.
+    fn terms(&mut self, e: ExprId) -> Option<(Vec<Term>, i64)> {
         let affine = self.kernel.exprs.affine(e);
         let mut terms = vec![];
         for (atom, c) in affine.terms {
@@ -239,7 +242,7 @@ impl Builder<'_> {
     }
 
     /// An i64 or a bool that is the same in all lanes.
-    fn general(&mut self, value: &Value, dtype: DType) -> Option<(Virtual, usize)> {
+    pub fn general(&mut self, value: &Value, dtype: DType) -> Option<(Virtual, usize)> {
         match value {
             Value::General(v, depth) => Some((*v, *depth)),
             Value::Literal(s) => self.number(s.bits() as i64),

@@ -304,17 +304,36 @@ impl Builder<'_> {
             return Some(());
         }
         let (zero, end) = (Bound::Number(0), Bound::Number(extent));
-        if kind == LoopKind::Serial || self.around.is_some() {
-            return self.run(var, zero, end, None, &placed.body);
+        let width = match kind {
+            LoopKind::Vector(width) if self.around.is_none() => width,
+            _ => return self.run(var, zero, end, None, &placed.body),
+        };
+        let accs = updated(&placed.body);
+        if accs.is_empty() {
+            let exact = extent % self.lanes() == 0;
+            return self.run(var, zero, end, Some(Around { var, exact }), &placed.body);
         }
-        if !updated(&placed.body).is_empty() {
+        // Accumulators that live on are combined lane by lane first; what is left over goes one by one, as it always does.
+        if !self.combines_alike(&accs, width) {
             return None;
         }
-        let exact = extent % self.lanes() == 0;
-        self.run(var, zero, end, Some(Around { var, exact }), &placed.body)
+        let whole = extent / self.lanes() * self.lanes();
+        if whole > 0 {
+            let outer: Vec<Lanes> = accs.iter().map(|&acc| self.start_lanes(acc)).collect::<Option<_>>()?;
+            let around = Around { var, exact: true };
+            self.run(var, zero, Bound::Number(whole), Some(around), &placed.body)?;
+            for (acc, before) in accs.into_iter().zip(outer) {
+                self.finish_lanes(acc, before)?;
+            }
+        }
+        if whole < extent {
+            self.run(var, Bound::Number(whole), end, None, &placed.body)?;
+        }
+        Some(())
     }
 
-    fn copy(&mut self, to: Virtual, from: Virtual) {
+    /// Sets a value to another.
+    pub fn copy(&mut self, to: Virtual, from: Virtual) {
         let code = match self.registers.known(to).class {
             Class::General => Mov_r64_rm64,
             Class::Mask => VEX_Kmovw_kr_km16,
@@ -324,43 +343,15 @@ impl Builder<'_> {
         self.push(Op { code, form, to, from, memory: None, number: None, mask: None, tail: Tail::Whole });
     }
 
-    fn init(&mut self, acc: AccId, value: ExprId) -> Option<()> {
-        let dtype = self.kernel.accs[acc.index()].dtype;
-        let value = self.held(value)?;
-        let from = self.spread(&value, dtype)?;
-        let held: Lanes = from
-            .iter()
-            .map(|&v| {
-                let class = self.registers.known(v).class;
-                self.declare(class)
-            })
-            .collect();
-        held.iter().zip(&from).for_each(|(&to, &from)| self.copy(to, from));
-        self.accs.insert(acc, (held, self.around.is_none()));
-        Some(())
+    /// A new value of the same class.
+    pub fn declare_like(&mut self, v: Virtual) -> Virtual {
+        let class = self.registers.known(v).class;
+        self.declare(class)
     }
 
-    fn update(&mut self, acc: AccId, value: ExprId) -> Option<()> {
-        let declared = self.kernel.accs[acc.index()];
-        let value = self.held(value)?;
-        let value = self.spread(&value, declared.dtype)?;
-        let held = self.accs.get(&acc)?.0.clone();
-        let after = match crate::translate::function(declared.combine) {
-            Some(f) => self.binary(f, declared.dtype, &held, &value, false)?,
-            None => value,
-        };
-        // In place, if the last instruction made the result.
-        if let ([to], [from]) = (&held[..], &after[..])
-            && let Some(Item::Op(op)) = self.blocks[self.depth].last_mut()
-            && op.to == Some(*from)
-            && op.form == Form::Plain
-            && declared.combine != bespoke_loops::Combine::Set
-        {
-            op.to = Some(*to);
-            return Some(());
-        }
-        held.iter().zip(&after).for_each(|(&to, &from)| self.copy(to, from));
-        Some(())
+    /// What was added last.
+    pub fn last(&mut self) -> Option<&mut Item> {
+        self.blocks[self.depth].last_mut()
     }
 }
 

@@ -5,6 +5,7 @@ pub mod copy;
 mod emit;
 mod evaluate;
 pub mod kernel;
+mod reduce;
 mod registers;
 pub mod tile;
 mod vector;
