@@ -4,6 +4,7 @@ pub mod assembler;
 pub mod copy;
 mod emit;
 mod evaluate;
+mod instructions;
 pub mod kernel;
 mod reduce;
 mod registers;
