@@ -36,7 +36,8 @@ pub fn agree(graph: &Graph, sources: &Sources) -> Result<(), String> {
     interpreted(Fusion::Separate, Isa::Portable)?;
     let program = interpreted(Fusion::Priced, Isa::detect())?;
     let text = program.to_string();
-    let compiled = Compiled::new(program, false).map_err(|e| format!("codegen: {e}\n{text}"))?;
+    let compiled =
+        Compiled::new(program, Isa::detect(), false).map_err(|e| format!("codegen: {e}\n{text}"))?;
     let compiled = Arc::new(compiled);
     let one = run(&mut Executable::new(compiled.clone(), 1, false).unwrap(), graph, sources)?;
     compare_values(&one, &expected).map_err(|e| format!("machine code: {e}\n{}", compiled.program()))?;

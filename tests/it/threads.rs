@@ -163,7 +163,8 @@ fn large_kernels_are_right_on_any_number_of_threads() {
         let sources = random_inputs(&graph, 1, false);
         let program = bespoke_lower::lower(&graph, bespoke_lower::Config::default()).expect("it is small");
         assert_eq!(bespoke_lower::verify(&program), Vec::<String>::new(), "{name}");
-        let compiled = Compiled::new(program, false).expect("every program has code");
+        let compiled =
+            Compiled::new(program, bespoke_lower::Isa::detect(), false).expect("every program has code");
         let compiled = Arc::new(compiled);
         let with = |threads: usize| {
             run(&mut Executable::new(compiled.clone(), threads, false).unwrap(), &graph, &sources)

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt};
 
 use bespoke_loops::{FunctionCode, Kernel, verify};
-use bespoke_lower::{CopyCode, TileCode, Vectors};
+use bespoke_lower::{CopyCode, Isa, TileCode, Vectors};
 use cranelift_codegen::{
     Context, FinalizedMachReloc, FinalizedRelocTarget,
     control::ControlPlane,
@@ -58,6 +58,7 @@ enum Source<'a> {
 /// Collects functions. Equal kernels and equal tiles become one function.
 #[derive(Default)]
 pub struct ModuleBuilder<'a> {
+    isa: Isa,
     sources: Vec<(String, Source<'a>)>,
     texts: HashMap<(String, bool), FunctionId>,
     tiles: HashMap<TileCode, FunctionId>,
@@ -66,9 +67,9 @@ pub struct ModuleBuilder<'a> {
 }
 
 impl<'a> ModuleBuilder<'a> {
-    /// Without functions.
-    pub fn new() -> ModuleBuilder<'a> {
-        ModuleBuilder::default()
+    /// Without functions. Loop kernels may use these instructions, which the machine must have.
+    pub fn new(isa: Isa) -> ModuleBuilder<'a> {
+        ModuleBuilder { isa, ..ModuleBuilder::default() }
     }
 
     /// Adds a loop kernel on buffers that are padded to whole 64-byte lines. That it is invalid is told by
@@ -143,7 +144,7 @@ impl<'a> ModuleBuilder<'a> {
                 || (Context::new(), FunctionBuilderContext::new()),
                 |(context, builder), (name, source)| {
                     let isa = if matches!(source, Source::Tile(_)) { &plain } else { &optimised };
-                    compile(name, source, isa, context, builder, keep_text)
+                    compile(name, source, self.isa, isa, context, builder, keep_text)
                 },
             )
             .collect::<Result<_, _>>()?;
@@ -193,6 +194,7 @@ struct Compiled {
 fn compile(
     name: &str,
     source: &Source<'_>,
+    wide: Isa,
     isa: &OwnedTargetIsa,
     context: &mut Context,
     builder_context: &mut FunctionBuilderContext,
@@ -204,6 +206,7 @@ fn compile(
             Some(assembled::tile::assemble(*code))
         }
         Source::Copy(code) => Some(assembled::copy::assemble(*code)),
+        Source::Kernel(kernel, _) => assembled::kernel::assemble(kernel, wide),
         _ => None,
     };
     if let Some(bytes) = assembled {
@@ -481,7 +484,7 @@ kernel fused(b0: f32[23] read, b1: f64[23] read, b2: f32[23] write, b3: f64[23] 
         let lesser: &[&str] =
             if cfg!(target_arch = "x86_64") { &["has_fma", "has_avx", "has_avx2"] } else { &[] };
         for without in [&[], lesser] {
-            let mut builder = ModuleBuilder::new();
+            let mut builder = ModuleBuilder::new(Isa::Portable);
             let id = builder.add_kernel(&kernel);
             let tile = builder.add_tile(tile(DType::F32, 2, 4));
             let module = builder.finish_without(without, false).unwrap();
@@ -505,13 +508,13 @@ kernel fused(b0: f32[23] read, b1: f64[23] read, b2: f32[23] write, b3: f64[23] 
     fn invalid_kernels_are_refused_by_name() {
         let mut kernel = fused();
         kernel.buffers[0].elements = 22;
-        let mut builder = ModuleBuilder::new();
+        let mut builder = ModuleBuilder::new(Isa::Portable);
         builder.add_kernel(&kernel);
         let error = builder.finish(false).unwrap_err().to_string();
         assert!(error.contains("kernel fused") && error.contains("22 elements"), "{error}");
         let mut kernel = fused();
         kernel.body = bespoke_loops::Stmt::Store(vec![]);
-        let mut builder = ModuleBuilder::new();
+        let mut builder = ModuleBuilder::new(Isa::Portable);
         builder.add_kernel(&kernel);
         let error = builder.finish(false).unwrap_err().to_string();
         assert!(error.contains("the body is not a loop"), "{error}");
@@ -519,7 +522,7 @@ kernel fused(b0: f32[23] read, b1: f64[23] read, b2: f32[23] write, b3: f64[23] 
         for _ in 0..64 {
             kernel.exprs.declare_var(2);
         }
-        let mut builder = ModuleBuilder::new();
+        let mut builder = ModuleBuilder::new(Isa::Portable);
         builder.add_kernel(&kernel);
         let error = builder.finish(false).unwrap_err().to_string();
         assert!(error.contains("at most 64"), "{error}");
@@ -531,7 +534,7 @@ kernel fused(b0: f32[23] read, b1: f64[23] read, b2: f32[23] write, b3: f64[23] 
         second.name = "another (name)".to_owned();
         let mut other = fused();
         other.buffers[3].elements = 24;
-        let mut builder = ModuleBuilder::new();
+        let mut builder = ModuleBuilder::new(Isa::Portable);
         let ids = [&first, &second, &other].map(|k| builder.add_kernel(k));
         assert!(ids[0] == ids[1] && ids[1] != ids[2], "{ids:?}");
         let tiles = [DType::F32, DType::F32, DType::F64].map(|d| builder.add_tile(tile(d, 2, 4)));

@@ -1,7 +1,7 @@
 //! The stage: program to machine code.
 
 use bespoke_loops::Kernel;
-use bespoke_lower::{CopyCode, Panels, Program, TileCode, Work};
+use bespoke_lower::{CopyCode, Isa, Panels, Program, TileCode, Work};
 
 use crate::{CodegenError, FunctionId, Module, ModuleBuilder};
 
@@ -38,12 +38,13 @@ pub struct ProgramCode {
     pub launches: Vec<LaunchCode>,
 }
 
-/// Generates code for every launch. `keep_text` keeps the intermediate code for inspection.
+/// Generates code for every launch, with instructions that the machine must have. `keep_text` keeps the intermediate code for
+/// inspection.
 ///
 /// # Errors
 /// [`CodegenError`] if this machine is not supported or a function is refused.
-pub fn generate(program: &Program, keep_text: bool) -> Result<ProgramCode, CodegenError> {
-    let mut builder = ModuleBuilder::new();
+pub fn generate(program: &Program, isa: Isa, keep_text: bool) -> Result<ProgramCode, CodegenError> {
+    let mut builder = ModuleBuilder::new(isa);
     let launches = launches(program, &mut builder);
     Ok(ProgramCode { module: builder.finish(keep_text)?, launches })
 }

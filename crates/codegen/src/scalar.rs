@@ -1,6 +1,6 @@
 //! Scalar code: one element at a time, and the functions that vectors lack.
 
-use bespoke_loops::{BinaryFn, UnaryFn};
+use bespoke_loops::{BinaryFn, Expr, ExprId, Exprs, UnaryFn};
 use bespoke_tensor::{DType, Scalar};
 use cranelift_codegen::ir::{
     InstBuilder, Type, Value,
@@ -108,6 +108,12 @@ pub fn binary(b: &mut FunctionBuilder<'_>, f: BinaryFn, dtype: DType, x: Value, 
         BinaryFn::MulHigh => b.ins().umulhi(x, y),
         _ => unreachable!("comparisons are done above"),
     }
+}
+
+/// Is `x / divisor` the quotient of an index that is known not to be negative, by a positive literal?
+pub fn index_divides(exprs: &Exprs, x: ExprId, divisor: ExprId) -> bool {
+    let positive = matches!(exprs.get(divisor), Expr::Literal(Scalar::I64(c)) if *c > 0);
+    positive && exprs.range(x).is_some_and(|r| r.0 >= 0)
 }
 
 /// Integer quotient or remainder that never traps: x / 0 = 0, x rem 0 = x, MIN / −1 = MIN, MIN rem −1 = 0.

@@ -7,6 +7,7 @@
 mod accumulate;
 mod evaluate;
 
+pub use accumulate::{function, updated};
 use bespoke_loops::{
     AccId, Access, BinaryFn, Expr, ExprId, FunctionCode, Kernel, LoopKind, Stmt, Store, VarId,
     placement::{self, Placed},
@@ -228,7 +229,7 @@ impl Translator<'_, '_, '_, '_> {
         if whole > 0 {
             // Accumulators that live on are combined lane by lane first.
             let outer: Vec<(AccId, Variables)> =
-                accumulate::updated(&placed.body).into_iter().map(|a| (a, self.accs[&a].clone())).collect();
+                updated(&placed.body).into_iter().map(|a| (a, self.accs[&a].clone())).collect();
             for &(acc, _) in &outer {
                 self.start_lanes(acc, width as usize);
             }

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use bespoke_codegen::{KernelFn, ModuleBuilder};
 use bespoke_loops::{Access, Buffer, Exprs, Kernel, LoopKind, Stmt, Store, math};
+use bespoke_lower::Isa;
 use bespoke_tensor::{DType, Tensor, Type};
 
 /// Inputs of one call.
@@ -56,7 +57,7 @@ fn every_f32() {
     let only = std::env::var("BESPOKE_FUNCTION").ok();
     for &(name, f, reference) in math::UNARY.iter().filter(|f| only.as_deref().is_none_or(|o| o == f.0)) {
         let kernel = kernel(f);
-        let mut builder = ModuleBuilder::new();
+        let mut builder = ModuleBuilder::new(Isa::detect());
         let id = builder.add_kernel(&kernel);
         let module = builder.finish(false).unwrap();
         let code = module.kernel(id);
@@ -78,4 +79,41 @@ fn every_f32() {
         }
     }
     assert!(failures.is_empty(), "more than 2 ULP: {failures:?}");
+}
+
+/// Every f32 through the code of both translators: the same bits, but for which NaN it is.
+#[test]
+#[ignore = "runs for minutes"]
+fn translators_agree() {
+    let only = std::env::var("BESPOKE_FUNCTION").ok();
+    for &(name, f, _) in math::UNARY.iter().filter(|f| only.as_deref().is_none_or(|o| o == f.0)) {
+        let kernel = kernel(f);
+        let modules = [Isa::Portable, Isa::Avx2, Isa::Avx512].map(|isa| {
+            let mut builder = ModuleBuilder::new(isa.min(Isa::detect()));
+            let id = builder.add_kernel(&kernel);
+            (builder.finish(true).unwrap(), id)
+        });
+        let ty = Type::new(DType::F32, [CHUNK]);
+        let mut x = Tensor::zeros(ty);
+        for chunk in 0..(1 << 32) / CHUNK as u64 {
+            for (i, x) in x.view_mut::<f32>().unwrap().iter_mut().enumerate() {
+                *x = f32::from_bits((chunk * CHUNK as u64) as u32 + i as u32);
+            }
+            let [first, others @ ..] = modules.each_ref().map(|(module, id)| {
+                let mut y = Tensor::zeros(ty);
+                let args = [x.as_mut_ptr(), y.as_mut_ptr()];
+                // SAFETY: both tensors have the kernel's type.
+                unsafe { module.kernel(*id)(args.as_ptr(), 0, CHUNK as i64) };
+                y
+            });
+            for other in others {
+                let pairs = first.view::<f32>().unwrap().iter().zip(other.view::<f32>().unwrap());
+                let differs =
+                    |(a, b): (&f32, &f32)| a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan());
+                assert_eq!(pairs.clone().position(differs), None, "{name}: chunk {chunk}");
+            }
+        }
+        let wide = modules.iter().filter(|(module, id)| module.clif(*id).is_none()).count();
+        println!("{name}: the same bits, {wide} of 3 assembled");
+    }
 }

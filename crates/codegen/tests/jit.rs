@@ -2,11 +2,12 @@
 //! in vectors and in what is left over, however the range is split.
 #![allow(unsafe_code)] // calls machine code on tensors of the kernel's types
 
-use bespoke_codegen::{ModuleBuilder, RANGE_ALIGNMENT};
+use bespoke_codegen::{FunctionId, Module, ModuleBuilder, RANGE_ALIGNMENT};
 use bespoke_loops::{
     Acc, Access, BinaryFn, Buffer, Combine, Expr, ExprId, Exprs, Kernel, LoopKind, Stmt, Store, UnaryFn,
     interpret, math, verify,
 };
+use bespoke_lower::Isa;
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 const SIZES: [usize; 9] = [0, 1, 3, 4, 5, 7, 17, 64, 131];
@@ -93,12 +94,23 @@ fn elementwise(
     Kernel { name: "test".to_owned(), buffers, accs: vec![], exprs, body }
 }
 
-/// Runs machine code and interpreter on the same buffers and compares all bits (of NaN only that it is one).
+/// Runs machine code and interpreter on the same buffers and compares all bits (of NaN only that it is one), with each kind of
+/// instructions that the machine has.
 fn check(kernel: &Kernel, buffers: &[Tensor], exact: bool) {
     assert_eq!(verify(kernel), Vec::<String>::new(), "{kernel}");
-    let mut builder = ModuleBuilder::new();
+    for isa in [Isa::Portable, Isa::Avx2, Isa::Avx512].into_iter().filter(|&isa| isa <= Isa::detect()) {
+        check_with(isa, kernel, buffers, exact);
+    }
+}
+
+fn compile(isa: Isa, kernel: &Kernel) -> (Module, FunctionId) {
+    let mut builder = ModuleBuilder::new(isa);
     let id = builder.add_kernel(kernel);
-    let module = builder.finish(true).unwrap_or_else(|e| panic!("{e}\n{kernel}"));
+    (builder.finish(true).unwrap_or_else(|e| panic!("{e}\n{kernel}")), id)
+}
+
+fn check_with(isa: Isa, kernel: &Kernel, buffers: &[Tensor], exact: bool) {
+    let (module, id) = compile(isa, kernel);
     let mut expected = buffers.to_vec();
     interpret(kernel, &mut expected, 0..kernel.range()).unwrap_or_else(|e| panic!("{e}\n{kernel}"));
     for cut in [0, RANGE_ALIGNMENT] {
@@ -118,8 +130,8 @@ fn check(kernel: &Kernel, buffers: &[Tensor], exact: bool) {
                 let near = !exact && (x.to_f64() - y.to_f64()).abs() <= 1e-5 * (1.0 + y.to_f64().abs());
                 assert!(
                     x == y || nan || near,
-                    "b{b}[{i}]: machine code gives {x}, the interpreter {y}\n{kernel}\n{}",
-                    module.clif(id).unwrap_or_default()
+                    "b{b}[{i}]: {isa} machine code gives {x}, the interpreter {y}\n{kernel}\n{}",
+                    module.clif(id).map_or_else(|| module.asm(id), str::to_owned)
                 );
             }
         }
@@ -335,6 +347,46 @@ fn reductions() {
     }
 }
 
+/// Sums that are rounded: wider vectors add in the same order as those of 128 bits.
+#[test]
+fn sums_in_the_same_order() {
+    let wider = [(Isa::Avx2, 8), (Isa::Avx512, 16)].into_iter().filter(|w| w.0 <= Isa::detect());
+    for (isa, width) in wider {
+        for d in [DType::F32, DType::F64] {
+            let text = format!(
+                "
+kernel rows(b0: {d}[469] read, b1: {d}[7] write) {{
+  parallel i0 < 7 {{
+    a0 = sum {d} 0
+    a1 = max {d} -inf
+    vector({width}) i1 < 67 {{
+      e0 = load b0[i0*67 + i1]
+      update a0, e0
+      e1 = mul e0, e0
+      update a1, e1
+    }}
+    e2 = div a0, a1
+    store b1[i0], e2
+  }}
+}}
+"
+            );
+            let kernel = bespoke_loops::parse_kernel(&text, &[]).unwrap_or_else(|e| panic!("{e}"));
+            let numbers = Tensor::from_fn(Type::new(d, [469]), |i| Scalar::F64((i as f64 * 0.37).sin()));
+            let results = [Isa::Portable, isa].map(|isa| {
+                let (module, id) = compile(isa, &kernel);
+                assert_eq!(module.clif(id).is_none(), isa != Isa::Portable, "{kernel}");
+                let (mut from, mut to) = (numbers.clone(), Tensor::zeros(Type::new(d, [7])));
+                let args = [from.as_mut_ptr(), to.as_mut_ptr()];
+                // SAFETY: the buffers have the kernel's types and sizes.
+                unsafe { module.kernel(id)(args.as_ptr(), 0, 7) };
+                to
+            });
+            assert_eq!(results[0], results[1], "{isa} {d}");
+        }
+    }
+}
+
 /// Several updates of one element, in order.
 #[test]
 fn scattered_additions() {
@@ -431,7 +483,7 @@ fn check_tile(code: bespoke_lower::TileCode) {
     use bespoke_lower::{Access, Tile};
     let Tile { dtype, mr, nr, .. } = code.tile;
     let size = dtype.size();
-    let mut builder = ModuleBuilder::new();
+    let mut builder = ModuleBuilder::new(Isa::detect());
     let id = builder.add_tile(code);
     let module = builder.finish(false).unwrap();
     for (k, add) in [(0usize, false), (1, true), (3, false), (4, false), (7, true), (31, false)] {
@@ -488,7 +540,7 @@ fn copies() {
                 [Lines::SideBySide { term: 53 * size }, Lines::Apart { line: 67 * size }, Lines::Gathered]
             {
                 let code = CopyCode { dtype, bytes, count, lines };
-                let mut builder = ModuleBuilder::new();
+                let mut builder = ModuleBuilder::new(Isa::detect());
                 let id = builder.add_copy(code);
                 let module = builder.finish(false).unwrap();
                 for k in [0usize, 1, 3, 7, 8, 9, 31] {

@@ -7,6 +7,7 @@ use bespoke_loops::{
     Acc, AccId, Access, BinaryFn, Buffer, BufferId, Combine, Expr, ExprId, Exprs, Kernel, LoopKind, Stmt,
     Store, UnaryFn, VarId, apply_binary, apply_unary, interpret, verify,
 };
+use bespoke_lower::Isa;
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
 /// SplitMix64.
@@ -48,6 +49,8 @@ struct Maker {
     ordered: bool,
     /// Does everything lie side by side, so that the last group of lanes may run into the padding?
     flat: bool,
+    /// Is there nothing but what wide vectors have instructions for?
+    wide: bool,
     /// Buffers that are stored to in an ordered kernel.
     stored: Vec<BufferId>,
     /// No kernel gets larger than the interpreter likes.
@@ -65,11 +68,13 @@ impl Maker {
             vector: false,
             ordered: false,
             flat: false,
+            wide: false,
             stored: vec![],
             statements: 0,
         };
         m.ordered = m.rng.one_in(4);
         m.flat = !m.ordered && m.rng.one_in(3);
+        m.wide = !m.ordered && m.rng.one_in(2);
         let extent = m.rng.of(&[0, 1, 2, 3, 4, 5, 7, 8, 17, 31, 64, 65, 70, 131]);
         let body = m.nest(extent, 0, &mut |m, depth| m.block(depth));
         let name = format!("random_{seed}");
@@ -78,7 +83,11 @@ impl Maker {
 
     /// A loop around what `f` makes.
     fn nest(&mut self, extent: i64, depth: usize, f: &mut dyn FnMut(&mut Maker, usize) -> Vec<Stmt>) -> Stmt {
-        let lanes = self.rng.of(&[0, 0, 4, 4, 8, 16, 32]);
+        let mut lanes = self.rng.of(&[0, 0, 4, 4, 8, 16, 32]);
+        if self.wide {
+            // Not the outermost loop, so that steps are of one element.
+            lanes = if depth == 0 && !self.flat { 0 } else { self.rng.of(&[8, 16, 16]) };
+        }
         let kind = if lanes == 0 || self.ordered { LoopKind::Serial } else { LoopKind::Vector(lanes) };
         let var = self.exprs.declare_var(extent);
         self.scope.push(var);
@@ -91,6 +100,9 @@ impl Maker {
     }
 
     fn extent(&mut self) -> i64 {
+        if self.wide && !self.vector {
+            return self.rng.of(&[8, 9, 15, 16, 17, 33, 40]);
+        }
         self.rng.of(&[0, 1, 2, 3, 4, 5, 6, 8, 9, 13, 17, 33])
     }
 
@@ -98,13 +110,23 @@ impl Maker {
         let mut body = vec![];
         for _ in 0..1 + self.rng.below(2) {
             self.statements += 1;
-            match self.rng.below(if depth < 3 && self.statements < 6 && !self.flat { 8 } else { 3 }) {
+            match self.rng.below(
+                if depth < if self.wide { 2 } else { 3 } && self.statements < 6 && !self.flat {
+                    8
+                } else {
+                    3
+                },
+            ) {
+                0..=2 if self.wide && !self.vector && !self.flat && depth < 2 => {
+                    let extent = self.extent();
+                    body.push(self.nest(extent, depth, &mut |m, depth| m.block(depth)));
+                }
                 0..=2 => body.push(self.store(&mut vec![])),
                 3..=4 => {
                     let extent = self.extent();
                     body.push(self.nest(extent, depth, &mut |m, depth| m.block(depth)));
                 }
-                5 if !self.vector => body.push(self.scatter(depth)),
+                5 if !self.vector && !self.wide => body.push(self.scatter(depth)),
                 _ => self.reduction(depth, &mut body),
             }
         }
@@ -178,6 +200,10 @@ impl Maker {
     }
 
     fn dtype(&mut self) -> DType {
+        if self.wide {
+            let types = [DType::F32, DType::F32, DType::F32, DType::F64, DType::I32, DType::U32, DType::U8];
+            return if self.rng.one_in(6) { DType::Bool } else { self.rng.of(&types) };
+        }
         let f32_often = [DType::F32, DType::F32, DType::F32];
         let all: Vec<DType> = DType::ALL.into_iter().chain(f32_often).collect();
         self.rng.of(&all)
@@ -233,8 +259,8 @@ impl Maker {
     /// An index that has another value in each iteration of all loops around, and the elements that it takes.
     fn injective(&mut self) -> (ExprId, usize) {
         let mut vars = self.scope.clone();
-        let plain = self.flat;
-        if self.rng.one_in(3) {
+        let plain = self.flat || self.wide;
+        if !self.wide && self.rng.one_in(3) {
             let swap = self.rng.below(vars.len());
             vars.swap(0, swap);
         }
@@ -269,16 +295,16 @@ impl Maker {
             let x = self.exprs.load(buffer, index);
             return self.exprs.convert(dtype, x);
         }
-        if depth > 1 && !self.flat && self.rng.one_in(6) {
+        if depth > 1 && !self.flat && !self.wide && self.rng.one_in(6) {
             let elements = 1 + self.rng.below(20);
             let buffer = self.buffer(dtype, elements, Access::Read);
             let position = self.value(DType::I64, depth - 1, known);
             let index = self.exprs.index_clamp(position, elements as i64 - 1);
             return self.exprs.load(buffer, index);
         }
-        if self.flat || self.rng.one_in(2) {
+        if self.flat || self.wide || self.rng.one_in(2) {
             let (mut index, elements) = self.injective();
-            if self.flat && !self.empty() && self.rng.one_in(4) {
+            if (self.flat || self.wide) && !self.empty() && self.rng.one_in(4) {
                 index = self.exprs.index_const(elements as i64 - 1);
             }
             let buffer = self.buffer(dtype, elements, Access::Read);
@@ -329,8 +355,8 @@ impl Maker {
                 1 => {
                     let var = self.rng.below(self.scope.len());
                     let i = self.exprs.add(Expr::Var(self.scope[var]));
-                    let (scale, start) =
-                        (self.rng.of(&[1, 1, 3, -1, i64::MAX / 7]), self.rng.of(&[0, 0, 2, -9]));
+                    let most = if self.wide { 5 } else { i64::MAX / 7 };
+                    let (scale, start) = (self.rng.of(&[1, 1, 3, -1, most]), self.rng.of(&[0, 0, 2, -9]));
                     let (i, start) = (self.exprs.index_mul(i, scale), self.exprs.index_const(start));
                     let i = self.exprs.index_add(i, start);
                     self.exprs.convert(dtype, i)
@@ -347,7 +373,7 @@ impl Maker {
                 self.exprs.unary(f, x)
             }
             1 | 2 if dtype == DType::Bool => {
-                let of = self.dtype();
+                let of = if self.wide { DType::F32 } else { self.dtype() };
                 let zero = Scalar::from_bits(of, 0);
                 let takes = |f: &BinaryFn| f.is_comparison() && apply_binary(*f, zero, zero).is_some();
                 let all: Vec<BinaryFn> = BinaryFn::ALL.iter().copied().filter(takes).collect();
@@ -365,6 +391,11 @@ impl Maker {
                 };
                 let all: Vec<BinaryFn> = BinaryFn::ALL.iter().copied().filter(takes).collect();
                 let f = self.rng.of(&all);
+                if self.wide && (f == BinaryFn::Rem || f == BinaryFn::Div && !dtype.is_float())
+                    || dtype == DType::Bool && f.is_comparison()
+                {
+                    return self.load(dtype, depth, known);
+                }
                 let (x, y) = (self.value(dtype, depth, known), self.value(dtype, depth, known));
                 self.exprs.binary(f, x, y)
             }
@@ -374,7 +405,10 @@ impl Maker {
                 self.exprs.select(condition, x, y)
             }
             8 | 9 => {
-                let from = self.dtype();
+                let mut from = self.dtype();
+                if self.wide && from == DType::F64 && !dtype.is_float() {
+                    from = DType::F32;
+                }
                 let x = self.value(from, depth, known);
                 self.exprs.convert(dtype, x)
             }
@@ -450,7 +484,8 @@ fn lay_out(buffers: &[Tensor]) -> (Vec<Line>, Vec<usize>) {
     (lines, starts)
 }
 
-fn check(kernel: &Kernel, rng: &mut Rng) -> Result<(), String> {
+/// Was it assembled, not compiled by Cranelift?
+fn check(kernel: &Kernel, rng: &mut Rng, isa: Isa) -> Result<bool, String> {
     let errors = verify(kernel);
     if !errors.is_empty() {
         return Err(format!("the test made an invalid kernel: {errors:?}"));
@@ -459,9 +494,9 @@ fn check(kernel: &Kernel, rng: &mut Rng) -> Result<(), String> {
         kernel.buffers.iter().map(|b| elements(rng, Type::new(b.dtype, [b.elements]))).collect();
     let mut expected: Vec<Tensor> = buffers.to_vec();
     interpret(kernel, &mut expected, 0..kernel.range()).map_err(|e| format!("interpreter: {e}"))?;
-    let mut builder = ModuleBuilder::new();
+    let mut builder = ModuleBuilder::new(isa);
     let id = builder.add_kernel(kernel);
-    let module = builder.finish(false).map_err(|e| e.to_string())?;
+    let module = builder.finish(true).map_err(|e| e.to_string())?;
     let range = kernel.range();
     let middle = (rng.below(3) as i64 * RANGE_ALIGNMENT).min(range);
     for pieces in [vec![(0, range)], vec![(0, middle), (middle, range)]] {
@@ -487,25 +522,32 @@ fn check(kernel: &Kernel, rng: &mut Rng) -> Result<(), String> {
                 let nan = got.to_f64().is_nan() && want.to_f64().is_nan();
                 if got != want && !nan {
                     return Err(format!(
-                        "b{b}[{i}]: machine code gives {got}, the interpreter {want} (pieces {pieces:?})"
+                        "b{b}[{i}]: {isa} machine code gives {got}, the interpreter {want} (pieces {pieces:?})"
                     ));
                 }
             }
         }
     }
-    Ok(())
+    Ok(module.clif(id).is_none())
 }
 
 #[test]
 fn random_kernels() {
     let number = |name: &str, or: u64| std::env::var(name).map_or(or, |n| n.parse().expect("a number"));
     let (first, count) = (number("BESPOKE_SEED", 1), number("BESPOKE_KERNELS", 400));
-    for seed in first..first + count {
-        let kernel = Maker::kernel(seed);
-        let run = std::panic::AssertUnwindSafe(|| check(&kernel, &mut Rng(seed ^ 0x5EED)));
-        let result = std::panic::catch_unwind(run).unwrap_or_else(|_| Err("panicked".to_owned()));
-        if let Err(e) = result {
-            panic!("seed {seed}: {e}\n{kernel}");
+    for isa in [Isa::Portable, Isa::Avx2, Isa::Avx512].into_iter().filter(|&isa| isa <= Isa::detect()) {
+        let mut assembled = 0;
+        for seed in first..first + count {
+            let kernel = Maker::kernel(seed);
+            let run = std::panic::AssertUnwindSafe(|| check(&kernel, &mut Rng(seed ^ 0x5EED), isa));
+            let result = std::panic::catch_unwind(run).unwrap_or_else(|_| Err("panicked".to_owned()));
+            assembled += match result {
+                Ok(assembled) => u64::from(assembled),
+                Err(e) => panic!("seed {seed}: {e}\n{kernel}"),
+            };
         }
+        // Both translators have their share.
+        let expected = if isa == Isa::Portable { 0..=0 } else { count / 20..=count - 1 };
+        assert!(expected.contains(&assembled), "{isa}: {assembled} of {count} kernels were assembled");
     }
 }

@@ -30,7 +30,7 @@ pub fn fastest(
     let mut programs = vec![];
     for Whole { graph: candidate, .. } in &found {
         let program = lower(candidate, graph, config)?;
-        let compiled = Compiled::new(program, false).map_err(CompileError::at(Stage::Code))?;
+        let compiled = Compiled::new(program, config.isa, false).map_err(CompileError::at(Stage::Code))?;
         programs
             .push(prepared(Arc::new(compiled), config, &checks).map_err(CompileError::at(Stage::Memory))?);
     }

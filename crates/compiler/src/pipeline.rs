@@ -85,7 +85,8 @@ pub fn compile(
     observer(&Event::new(Stage::Lowered, Artifact::Program(&program), start));
 
     let start = Instant::now();
-    let compiled = Compiled::new(program, config.keep_text).map_err(CompileError::at(Stage::Code))?;
+    let compiled =
+        Compiled::new(program, config.isa, config.keep_text).map_err(CompileError::at(Stage::Code))?;
     observer(&Event::new(Stage::Code, Artifact::Code(compiled.code()), start));
 
     let compiled = Arc::new(compiled);

@@ -16,8 +16,13 @@ pub use profile::profile;
 
 /// The intermediate code of all functions, if it was kept.
 pub fn clif(code: &ProgramCode) -> String {
-    let text =
-        |id| format!("; {}\n{}\n", code.module.name(id), code.module.clif(id).unwrap_or("; not kept\n"));
+    let text = |id| {
+        format!(
+            "; {}\n{}\n",
+            code.module.name(id),
+            code.module.clif(id).unwrap_or("; none: assembled, or not kept\n")
+        )
+    };
     code.module.ids().map(text).collect()
 }
 

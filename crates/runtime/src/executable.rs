@@ -6,7 +6,7 @@ use std::{
 };
 
 use bespoke_codegen::{CodegenError, ProgramCode, generate};
-use bespoke_lower::{Place, Program};
+use bespoke_lower::{Isa, Place, Program};
 use bespoke_tensor::{DType, Tensor, Type};
 
 use crate::{
@@ -22,12 +22,13 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// Generates the code of a program. `keep_text` keeps the intermediate code for inspection.
+    /// Generates the code of a program, with instructions that the machine must have. `keep_text` keeps the intermediate code for
+    /// inspection.
     ///
     /// # Errors
     /// [`CodegenError`] if this machine is not supported or a kernel is refused.
-    pub fn new(program: Program, keep_text: bool) -> Result<Compiled, CodegenError> {
-        let code = generate(&program, keep_text)?;
+    pub fn new(program: Program, isa: Isa, keep_text: bool) -> Result<Compiled, CodegenError> {
+        let code = generate(&program, isa, keep_text)?;
         Ok(Compiled { program, code })
     }
 
@@ -236,7 +237,7 @@ impl Executable {
     /// # let state = graph.state("count", bespoke_tensor::Type::scalar(bespoke_tensor::DType::F32))?;
     /// # let next = graph.plus(state, state);
     /// # graph.set_next(state, next)?;
-    /// # let compiled = Compiled::new(bespoke_lower::lower(&graph, bespoke_lower::Config::default())?, false)?;
+    /// # let compiled = Compiled::new(bespoke_lower::lower(&graph, bespoke_lower::Config::default())?, bespoke_lower::Isa::detect(), false)?;
     /// # let mut executable = Executable::new(compiled.into(), 1, false)?;
     /// let mut states = [Tensor::scalar(7i32), Tensor::scalar(1.5f32)];
     /// executable.exchange_states(&mut states, &[1])?;

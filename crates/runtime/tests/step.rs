@@ -48,7 +48,7 @@ fn trains_like_the_evaluator_on_one_and_two_threads() {
         let g = step(batch, sizes);
         let program = bespoke_lower::lower(&g, bespoke_lower::Config::default()).unwrap();
         assert_eq!(bespoke_lower::verify(&program), Vec::<String>::new());
-        let compiled = Compiled::new(program, false).unwrap();
+        let compiled = Compiled::new(program, bespoke_lower::Isa::detect(), false).unwrap();
         let compiled = Arc::new(compiled);
         let mut bits: Vec<Vec<Tensor>> = vec![];
         for threads in [1, 2] {

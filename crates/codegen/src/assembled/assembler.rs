@@ -2,8 +2,21 @@
 
 use iced_x86::{
     BlockEncoder, BlockEncoderOptions, Code, IcedError, Instruction, InstructionBlock, MemoryOperand,
-    Register,
+    OpCodeOperandKind, OpKind, Register,
 };
+
+/// An operand of an instruction.
+#[derive(Clone, Copy, Debug)]
+pub enum Operand {
+    /// A register.
+    Register(Register),
+    /// What lies in memory.
+    Memory(MemoryOperand),
+    /// One element in memory, for all lanes.
+    Broadcast(MemoryOperand),
+    /// A number.
+    Number(i64),
+}
 
 /// A place in the code.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +77,63 @@ impl Assembler {
     /// An instruction that writes memory.
     pub fn store(&mut self, code: Code, to: MemoryOperand, from: Register) {
         self.push(Instruction::with2(code, to, from));
+    }
+
+    /// An instruction of any operands, on the lanes of a mask (or `Register::None`); `zeroing`: others become zero.
+    pub fn operands(&mut self, code: Code, operands: &[Operand], mask: Register, zeroing: bool) {
+        let mut instruction = Instruction::default();
+        instruction.set_code(code);
+        for (i, &operand) in operands.iter().enumerate() {
+            let position = i as u32;
+            match operand {
+                Operand::Register(register) => {
+                    instruction.set_op_kind(position, OpKind::Register);
+                    instruction.set_op_register(position, register);
+                }
+                Operand::Memory(memory) | Operand::Broadcast(memory) => {
+                    instruction.set_op_kind(position, OpKind::Memory);
+                    instruction.set_memory_base(memory.base);
+                    instruction.set_memory_index(memory.index);
+                    instruction.set_memory_index_scale(memory.scale);
+                    instruction.set_memory_displ_size(memory.displ_size);
+                    instruction.set_memory_displacement64(memory.displacement as u64);
+                    instruction.set_is_broadcast(matches!(operand, Operand::Broadcast(_)));
+                }
+                Operand::Number(number) => match code.op_code().op_kind(position) {
+                    OpCodeOperandKind::imm32sex64 => {
+                        instruction.set_op_kind(position, OpKind::Immediate32to64);
+                        instruction.set_immediate32to64(number);
+                    }
+                    OpCodeOperandKind::imm64 => {
+                        instruction.set_op_kind(position, OpKind::Immediate64);
+                        instruction.set_immediate64(number as u64);
+                    }
+                    _ => {
+                        instruction.set_op_kind(position, OpKind::Immediate8);
+                        instruction.set_immediate8(number as u8);
+                    }
+                },
+            }
+        }
+        instruction.set_op_mask(mask);
+        instruction.set_zeroing_masking(zeroing);
+        self.push(Ok(instruction));
+    }
+
+    /// A number of 64 bits comes into a register.
+    pub fn wide_number(&mut self, to: Register, number: i64) {
+        self.operands(
+            Code::Mov_r64_imm64,
+            &[Operand::Register(to), Operand::Number(number)],
+            Register::None,
+            false,
+        );
+    }
+
+    /// The address of a label.
+    pub fn address(&mut self, to: Register, label: Label) {
+        let from = MemoryOperand::with_base_displ(Register::RIP, label.0 as i64);
+        self.push(Instruction::with2(Code::Lea_r64_m, to, from));
     }
 
     /// The upper half of a register of 256 bits from memory.

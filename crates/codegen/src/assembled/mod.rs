@@ -2,4 +2,11 @@
 
 pub mod assembler;
 pub mod copy;
+mod emit;
+mod evaluate;
+mod instructions;
+pub mod kernel;
+mod reduce;
+mod registers;
 pub mod tile;
+mod vector;

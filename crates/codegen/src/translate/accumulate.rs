@@ -104,7 +104,7 @@ impl Translator<'_, '_, '_, '_> {
 }
 
 /// The function that combines two values; none if the new one replaces the old.
-fn function(combine: Combine) -> Option<BinaryFn> {
+pub fn function(combine: Combine) -> Option<BinaryFn> {
     Some(match combine {
         Combine::Sum => BinaryFn::Add,
         Combine::Product => BinaryFn::Mul,
@@ -117,7 +117,7 @@ fn function(combine: Combine) -> Option<BinaryFn> {
 }
 
 /// The accumulators that statements update, but for those that they initialise themselves.
-pub(super) fn updated(body: &[Placed<'_>]) -> Vec<AccId> {
+pub fn updated(body: &[Placed<'_>]) -> Vec<AccId> {
     fn walk(body: &[Placed<'_>], updates: &mut Vec<AccId>, own: &mut Vec<AccId>) {
         for placed in body {
             match placed.stmt {

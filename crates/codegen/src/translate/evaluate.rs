@@ -194,8 +194,8 @@ impl Translator<'_, '_, '_, '_> {
             Expr::Literal(value) => scalar::literal(self.b, value),
             Expr::Unary(f, _) => scalar::unary(self.b, f, dtype, x[0]),
             Expr::Binary(BinaryFn::Rem, ..) if dtype.is_float() => self.remainder(dtype, x[0], x[1]),
-            Expr::Binary(f @ (BinaryFn::Div | BinaryFn::Rem), _, y)
-                if dtype == DType::I64 && self.index_divides(e, y) =>
+            Expr::Binary(f @ (BinaryFn::Div | BinaryFn::Rem), index, y)
+                if dtype == DType::I64 && scalar::index_divides(&self.kernel.exprs, index, y) =>
             {
                 let Expr::Literal(Scalar::I64(c)) = self.kernel.exprs.get(y) else {
                     unreachable!("asked above")
@@ -228,13 +228,6 @@ impl Translator<'_, '_, '_, '_> {
                 unreachable!("handled before")
             }
         }
-    }
-
-    /// Is it a quotient of an index that is known not to be negative, by a positive literal?
-    fn index_divides(&self, e: ExprId, divisor: ExprId) -> bool {
-        let Expr::Binary(_, x, _) = self.kernel.exprs.get(e) else { return false };
-        let positive = matches!(self.kernel.exprs.get(divisor), Expr::Literal(Scalar::I64(c)) if *c > 0);
-        positive && self.kernel.exprs.range(*x).is_some_and(|r| r.0 >= 0)
     }
 
     /// C's fmod, which f32 has exactly through f64: both operands and the result are representable.
