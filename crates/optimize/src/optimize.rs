@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use std::borrow::Cow;
+
 use bespoke_graph::{Graph, inline_customs};
 
 use crate::{
@@ -58,19 +60,20 @@ pub fn optimize_noted(
     notes: &mut Notes,
 ) -> Result<(Graph, Report), OptimizeError> {
     let cost = |graph: &Graph| cost::of_graph(config, graph);
-    let graph = inline_customs(graph);
+    let mut graph = inline_customs(graph);
+    let loops = config.egraph && config.rounding >= Rounding::Reassociates;
+    // Whatever the number of steps: it decides about no code.
+    if let Some(behind) = loops.then(|| loops::sums_behind(&graph)).flatten() {
+        note_loops(notes, &graph, &behind);
+        graph = Cow::Owned(behind);
+    }
     let mut others = notes.fork();
     let whole = with_loops(&graph, config, notes)?;
-    if !config.egraph || config.rounding < Rounding::Reassociates {
+    if !loops {
         return Ok(whole);
     }
     let Some(split) = loops::fission(&graph) else { return Ok(whole) };
-    if let Some(trace) = &mut others.trace {
-        let (before, after) = (trace.import(&graph), trace.import(&split));
-        for (old, new) in graph.roots().zip(split.roots()) {
-            trace.equal(before[old.index()], after[new.index()], Reason::Loops);
-        }
-    }
+    note_loops(&mut others, &graph, &split);
     let (split, mut report) = with_loops(&split, config, &mut others)?;
     notes.join(&others);
     if cost(&split) >= cost(&whole.0) || largest(&split) > LARGER.saturating_mul(largest(&graph)) {
@@ -83,8 +86,17 @@ pub fn optimize_noted(
     Ok((split, report))
 }
 
+/// Notes that both graphs have the same roots.
+fn note_loops(notes: &mut Notes, graph: &Graph, split: &Graph) {
+    let Some(trace) = &mut notes.trace else { return };
+    let (before, after) = (trace.import(graph), trace.import(split));
+    for (old, new) in graph.roots().zip(split.roots()) {
+        trace.equal(before[old.index()], after[new.index()], Reason::Loops);
+    }
+}
+
 /// A loop that is taken apart may need values so many times as large as the largest of the graph.
-const LARGER: usize = 8;
+const LARGER: usize = 4;
 
 /// The most bytes of a value.
 fn largest(graph: &Graph) -> usize {

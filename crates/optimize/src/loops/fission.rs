@@ -13,6 +13,19 @@ use crate::tier0;
 
 /// The graph with its loops taken apart, or none if none can be.
 pub fn fission(graph: &Graph) -> Option<Graph> {
+    each_loop(graph, |result, scan, inputs, used| Steps::new(result, scan, inputs)?.results(used))
+}
+
+/// The graph in which products that only add up over a loop are one product behind it, or none if there is none.
+pub fn sums_behind(graph: &Graph) -> Option<Graph> {
+    each_loop(graph, |result, scan, inputs, _| sums::behind(result, scan, inputs))
+}
+
+/// The graph with loops whose results, of which some numbers are used, come from elsewhere; none if those of none do.
+fn each_loop(
+    graph: &Graph,
+    results: impl Fn(&mut Graph, &Scan, &[NodeId], &[usize]) -> Option<Vec<Option<NodeId>>>,
+) -> Option<Graph> {
     let live = graph.live();
     if !graph.ids().any(|id| live[id.index()] && matches!(graph.node(id).op, Op::Scan(_))) {
         return None;
@@ -39,8 +52,7 @@ pub fn fission(graph: &Graph) -> Option<Graph> {
                 })
                 .collect();
             let used: Vec<usize> = siblings.iter().map(|s| s.1).collect();
-            let whole = Steps::new(&mut result, scan, &inputs).and_then(|steps| steps.results(&used));
-            if let Some(found) = whole.or_else(|| sums::behind(&mut result, scan, &inputs)) {
+            if let Some(found) = results(&mut result, scan, &inputs, &used) {
                 changed = true;
                 for (sibling, number) in siblings {
                     map[sibling.index()] = found[number];

@@ -6,7 +6,7 @@ mod sums;
 
 use bespoke_graph::{Graph, NodeId, Op};
 
-pub use fission::fission;
+pub use fission::{fission, sums_behind};
 
 /// The number of loops of a graph.
 pub fn count(graph: &Graph) -> usize {
