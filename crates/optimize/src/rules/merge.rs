@@ -8,10 +8,11 @@ use bespoke_graph::{
     Graph, NodeId, Op, op,
     op::{Binary, Convolution, Dot, Unary},
 };
-use bespoke_tensor::Shape;
+use bespoke_tensor::{Shape, Type};
 use rustc_hash::FxHashMap;
 
 use crate::{
+    cost,
     example::Example,
     rule::{Rule, function, whole},
     view::{Children, Class, Term, View, is_commutative, nodes},
@@ -19,6 +20,9 @@ use crate::{
 
 /// So many elementwise operators after the products are merged at most.
 const EPILOGUE: usize = 8;
+/// FLOP from which a product is no better for company: it fills the machine alone, and its operands would have to be put
+/// together.
+const LARGE: f64 = 1.4e8;
 /// A product of a concatenation of more parts is not split.
 const SPLIT: usize = 4;
 
@@ -45,6 +49,10 @@ fn siblings(graph: &Graph, is_asked: fn(&Op) -> bool, operand: usize) -> Vec<(Ve
     let mut index: FxHashMap<(&Op, NodeId, Shape), usize> = FxHashMap::default();
     for id in graph.ids().filter(|&id| is_asked(&graph.node(id).op)) {
         let node = graph.node(id);
+        let operands: Vec<Type> = node.inputs.iter().map(|&i| graph.ty(i)).collect();
+        if cost::flops(&node.op, &operands, &node.ty) > LARGE {
+            continue;
+        }
         let Some(seam) = seam(graph, id, operand) else { continue };
         let mut dims = graph.ty(node.inputs[operand]).shape.to_vec();
         dims[seam.0] = 0;
