@@ -148,7 +148,8 @@ pub fn partition(graph: &Graph, live: &[bool], forms: &Forms, fusion: Fusion) ->
     let materialised = materialise(graph, live, forms, fusion);
     let leaves = find_leaves(graph, live, &materialised);
     let accs = find_accs(graph, live, &materialised);
-    let (mut dag, of) = merge(graph, &materialised, &leaves, &accs, forms, fusion);
+    let known = Known { graph, leaves: &leaves, accs: &accs, forms };
+    let (mut dag, of) = merge(&known, &materialised, fusion);
     let in_place =
         graph.states().iter().map(|s| update_in_place(graph, &mut dag, &of, &leaves, forms, s)).collect();
     Partition { materialised, groups: order(graph, dag), leaves, in_place }
@@ -360,15 +361,19 @@ fn find_leaves(graph: &Graph, live: &[bool], materialised: &[bool]) -> FxHashMap
 /// Groups and what must run before what, and the group of each materialised value.
 type Groups = (StableDiGraph<Group, ()>, FxHashMap<NodeId, NodeIndex>);
 
+/// What merging goes by.
+struct Known<'a> {
+    graph: &'a Graph,
+    /// What each materialised value is computed from.
+    leaves: &'a FxHashMap<NodeId, Vec<Leaf>>,
+    /// The accumulators of each.
+    accs: &'a [usize],
+    forms: &'a Forms,
+}
+
 /// Merges materialised values into groups.
-fn merge(
-    graph: &Graph,
-    materialised: &[bool],
-    leaves: &FxHashMap<NodeId, Vec<Leaf>>,
-    accs: &[usize],
-    forms: &Forms,
-    fusion: Fusion,
-) -> Groups {
+fn merge(known: &Known<'_>, materialised: &[bool], fusion: Fusion) -> Groups {
+    let Known { graph, leaves, .. } = *known;
     let mut dag: StableDiGraph<Group, ()> = StableDiGraph::new();
     let mut of: FxHashMap<NodeId, NodeIndex> = FxHashMap::default();
     let roots: Vec<NodeId> = graph.ids().filter(|id| leaves.contains_key(id)).collect();
@@ -395,24 +400,22 @@ fn merge(
     for &user in &roots {
         for leaf in &leaves[&user] {
             if leaf.same_index && leaf.node != user && materialised[leaf.node.index()] {
-                try_merge(graph, &mut dag, &mut of, leaves, accs, forms, leaf.node, user);
+                try_merge(known, &mut dag, &mut of, leaf.node, user);
             }
         }
     }
-    merge_siblings(graph, &mut dag, &mut of, leaves, accs, forms, &roots);
+    merge_siblings(known, &mut dag, &mut of, &roots);
     (dag, of)
 }
 
 /// Reductions of the same data, side by side in one pass.
 fn merge_siblings(
-    graph: &Graph,
+    known: &Known<'_>,
     dag: &mut StableDiGraph<Group, ()>,
     of: &mut FxHashMap<NodeId, NodeIndex>,
-    leaves: &FxHashMap<NodeId, Vec<Leaf>>,
-    accs: &[usize],
-    forms: &Forms,
     roots: &[NodeId],
 ) {
+    let Known { graph, leaves, .. } = *known;
     let mut by_data: FxHashMap<(NodeId, Vec<usize>), NodeId> = FxHashMap::default();
     for &id in roots {
         let Op::Reduce(reduce) = &graph.node(id).op else { continue };
@@ -422,7 +425,7 @@ fn merge_siblings(
                 continue;
             }
             match by_data.get(&(leaf.node, reduce.axes.clone())) {
-                Some(&sibling) => try_merge(graph, dag, of, leaves, accs, forms, sibling, id),
+                Some(&sibling) => try_merge(known, dag, of, sibling, id),
                 None => {
                     by_data.insert((leaf.node, reduce.axes.clone()), id);
                 }
@@ -433,15 +436,13 @@ fn merge_siblings(
 
 /// Merges the groups of `a` and `b` if one kernel can compute both.
 fn try_merge(
-    graph: &Graph,
+    known: &Known<'_>,
     dag: &mut StableDiGraph<Group, ()>,
     of: &mut FxHashMap<NodeId, NodeIndex>,
-    leaves: &FxHashMap<NodeId, Vec<Leaf>>,
-    accs: &[usize],
-    forms: &Forms,
     a: NodeId,
     b: NodeId,
 ) {
+    let Known { graph, leaves, accs, forms } = *known;
     let (ga, gb) = (of[&a], of[&b]);
     if ga == gb || graph.ty(a).shape != graph.ty(b).shape {
         return;

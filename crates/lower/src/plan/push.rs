@@ -32,7 +32,7 @@ impl Plan<'_> {
         let mut start = 0;
         for (i, &part) in node.inputs.iter().enumerate() {
             let shape = graph.ty(part).shape;
-            if shape.iter().any(|&d| d == 0) {
+            if shape.contains(&0) {
                 continue;
             }
             let mut builder = Builder::new(&values, &[id]);
