@@ -60,11 +60,20 @@ fn vectors(isa: Isa) -> usize {
     if isa == Isa::Avx512 { 32 } else { 16 }
 }
 
-/// The machine code of a function `(args, begin, end)`; `begin` and `end` are the values that hold these arguments.
+/// The most bytes of values that wait on the stack: each has a place of its own.
+const MOST_STACK: i32 = 64 << 10;
+
+/// The machine code of a function `(args, begin, end)`; `begin` and `end` are the values that hold these arguments. None if too
+/// many values have to wait on the stack.
 ///
 /// # Errors
 /// The encoder's words.
-pub fn emit(values: &Values, body: &[Item], range: [Virtual; 2], isa: Isa) -> Result<Vec<u8>, String> {
+pub fn emit(
+    values: &Values,
+    body: &[Item],
+    range: [Virtual; 2],
+    isa: Isa,
+) -> Option<Result<Vec<u8>, String>> {
     let places = allocate(values, body, range, |class| match class {
         Class::General => GENERAL.len(),
         Class::Vector => vectors(isa) - 2,
@@ -97,6 +106,9 @@ pub fn emit(values: &Values, body: &[Item], range: [Virtual; 2], isa: Isa) -> Re
             }
         }
     }
+    if stack > MOST_STACK {
+        return None;
+    }
     let mut emitter = Emitter {
         asm: Assembler::default(),
         wide: isa == Isa::Avx512,
@@ -112,12 +124,14 @@ pub fn emit(values: &Values, body: &[Item], range: [Virtual; 2], isa: Isa) -> Re
     };
     let saved: Vec<Register> = CALLERS.into_iter().filter(used).collect();
     emitter.function(body, range, &saved, stack, !pool.is_empty());
-    let mut code = emitter.asm.finish()?;
-    if !pool.is_empty() {
-        code.resize(code.len().next_multiple_of(64), 0);
-        code.extend(pool);
-    }
-    Ok(code)
+    let code = emitter.asm.finish().map(|mut code| {
+        if !pool.is_empty() {
+            code.resize(code.len().next_multiple_of(64), 0);
+            code.extend(pool);
+        }
+        code
+    });
+    Some(code)
 }
 
 /// The register of this number, of the kind of the first.

@@ -95,7 +95,7 @@ pub fn assemble(kernel: &Kernel, isa: Isa) -> Option<Result<Vec<u8>, String>> {
     let range = [builder.declare(Class::General), builder.declare(Class::General)];
     builder.outermost(range)?;
     let body = builder.blocks.pop()?;
-    Some(emit(&builder.registers, &body, range, isa))
+    emit(&builder.registers, &body, range, isa)
 }
 
 /// The lanes of 32 bits.
