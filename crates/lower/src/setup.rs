@@ -10,28 +10,29 @@ pub fn move_to_front(program: &mut Program, unchanged: &[BufferIndex]) {
     for (i, launch) in program.launches.iter().enumerate() {
         launch.written().iter().for_each(|&b| writers[b].push(i));
     }
+    // A launch that changes makes those change that share its results: until no more do.
     let mut once = vec![true; count];
     loop {
-        let stays = |b: BufferIndex| match program.buffers[b].place {
-            Place::Constant(_) => true,
-            Place::Arena(_) => writers[b].iter().all(|&w| once[w]),
-            _ => unchanged.contains(&b),
-        };
-        let changes = |i: &usize| {
-            let launch = &program.launches[*i];
+        let before = once.clone();
+        for (i, launch) in program.launches.iter().enumerate() {
+            if !once[i] {
+                continue;
+            }
+            let stays = |b: BufferIndex| match program.buffers[b].place {
+                Place::Constant(_) => true,
+                Place::Arena(_) => writers[b].iter().all(|&w| once[w]),
+                _ => unchanged.contains(&b),
+            };
             let written = launch.written();
-            let reads = || launch.buffers().filter(|b| !written.contains(b));
             let is_simple = matches!(launch.work, Work::Loops(_) | Work::Contraction(_));
             let in_arena = |&b: &BufferIndex| matches!(program.buffers[b].place, Place::Arena(_));
             // What reads nothing is as quick to write again as it would be to keep.
-            once[*i]
-                && !(is_simple
-                    && reads().next().is_some()
-                    && written.iter().all(in_arena)
-                    && launch.buffers().all(stays))
-        };
-        let Some(i) = (0..count).find(changes) else { break };
-        once[i] = false;
+            let reads = launch.buffers().any(|b| !written.contains(&b));
+            once[i] = is_simple && reads && written.iter().all(in_arena) && launch.buffers().all(stays);
+        }
+        if once == before {
+            break;
+        }
     }
     program.setup = once.iter().filter(|&&o| o).count();
     let mut order: Vec<usize> = (0..count).collect();
