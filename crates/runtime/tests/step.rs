@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bespoke_graph::{Graph, eval, op};
+use bespoke_graph::{Body, Graph, eval, op};
+use bespoke_lower::{Config, Isa, Work, lower};
 use bespoke_runtime::{Compiled, Executable};
 use bespoke_tensor::{DType, Scalar, Tensor, Type};
 
@@ -46,9 +47,10 @@ fn step(batch: usize, sizes: [usize; 3]) -> Graph {
 fn trains_like_the_evaluator_on_one_and_two_threads() {
     for (batch, sizes) in [(1, [1, 1, 1]), (3, [5, 7, 2]), (16, [33, 40, 10]), (64, [128, 96, 10])] {
         let g = step(batch, sizes);
-        let program = bespoke_lower::lower(&g, bespoke_lower::Config::default()).unwrap();
+        let isa = Isa::detect();
+        let program = lower(&g, Config { isa, ..Config::default() }).unwrap();
         assert_eq!(bespoke_lower::verify(&program), Vec::<String>::new());
-        let compiled = Compiled::new(program, bespoke_lower::Isa::detect(), false).unwrap();
+        let compiled = Compiled::new(program, isa, false).unwrap();
         let compiled = Arc::new(compiled);
         let mut bits: Vec<Vec<Tensor>> = vec![];
         for threads in [1, 2] {
@@ -93,5 +95,71 @@ fn trains_like_the_evaluator_on_one_and_two_threads() {
             bits.push(seen);
         }
         assert_eq!(bits[0], bits[1], "the results depend on the number of threads");
+    }
+}
+
+/// tanh(tanh(x·Wᵀ)·Vᵀ) with constant weights, which no tile reads where they lie, and h ← tanh(h·Uᵀ) for five steps from there.
+fn constant_weights() -> Graph {
+    let ty = |shape: [usize; 2]| Type::new(DType::F32, shape);
+    let transposed = || op::Dot { batch: (vec![], vec![]), contract: (vec![1], vec![1]) };
+    let mut body = Graph::new();
+    let h = body.input("h", ty([40, 48])).unwrap();
+    let u = body.input("u", ty([48, 48])).unwrap();
+    let next = body.must(transposed(), &[h, u]);
+    let next = body.unary(op::Unary::Tanh, next);
+    body.set_output("h", next).unwrap();
+    let scan = op::Scan {
+        body: Body::new(body),
+        length: 5,
+        carried: 1,
+        stepped: 0,
+        reverse: false,
+        recompute: false,
+        result: 0,
+    };
+    let mut g = Graph::new();
+    let x = g.input("x", ty([40, 64])).unwrap();
+    let u = g.input("u", ty([48, 48])).unwrap();
+    let w = g.must(op::Constant { value: noise(ty([64, 64]), 1) }, &[]);
+    let v = g.must(op::Constant { value: noise(ty([48, 64]), 2) }, &[]);
+    let y = g.must(transposed(), &[x, w]);
+    let y = g.unary(op::Unary::Tanh, y);
+    let y = g.must(transposed(), &[y, v]);
+    let y = g.unary(op::Unary::Tanh, y);
+    let h = g.must(scan, &[y, u]);
+    g.set_output("h", h).unwrap();
+    g
+}
+
+#[test]
+fn what_runs_once_serves_every_run_and_step() {
+    let g = constant_weights();
+    for isa in [Isa::Portable, Isa::detect()] {
+        let program = lower(&g, Config { isa, ..Config::default() }).unwrap();
+        assert_eq!(bespoke_lower::verify(&program), Vec::<String>::new());
+        let loops = program.launches.iter().filter_map(|l| match &l.work {
+            Work::Loop(scan) => Some(scan.body.setup),
+            _ => None,
+        });
+        assert_eq!((program.setup, loops.collect::<Vec<_>>()), (2, vec![1]), "{program}");
+        let compiled = Arc::new(Compiled::new(program, isa, false).unwrap());
+        for threads in [1, 2] {
+            let mut executable = Executable::new(compiled.clone(), threads, false).unwrap();
+            for run in 0..3 {
+                // Another weight of the loop in each run: what its steps have in common changes with the runs.
+                let inputs = [
+                    ("x", noise(Type::new(DType::F32, [40, 64]), 20 + run)),
+                    ("u", noise(Type::new(DType::F32, [48, 48]), 30 + run)),
+                ];
+                let find = |name: &str| inputs.iter().find(|i| i.0 == name).map(|i| i.1.clone());
+                let expected = eval(&g, &find).unwrap();
+                let given = inputs.each_ref().map(|(name, value)| (*name, value));
+                let outputs = executable.run(&given).unwrap();
+                let (got, expected) = (outputs.get("h").unwrap(), &expected.outputs["h"]);
+                for (x, y) in got.scalars().zip(expected.scalars()) {
+                    assert!((x.to_f64() - y.to_f64()).abs() < 1e-4, "{isa}, run {run}: {x} and {y}");
+                }
+            }
+        }
     }
 }
