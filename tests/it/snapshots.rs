@@ -8,14 +8,15 @@ use bespoke::{
     optimize, zoo,
 };
 
-/// The texts of the stages of a model's training step, in order, with these vectors: nothing runs.
+/// The texts of the stages of a model's training step, in order, with these vectors: nothing runs, so that any
+/// machine will do.
 fn stages(name: &str, batch: usize, isa: Isa) -> Vec<(&'static str, String)> {
     let model = zoo::find(name).expect("a model").model(batch).expect("it is well formed");
     let mut texts = vec![("graph", model.forward.to_string()), ("backward", backward(&model.training))];
     let config = Config { keep_text: true, isa, ..Config::default() };
     // Other tests may have compiled the same graph.
     clear_cache();
-    compile(&model.training, &config, &mut |event| match &event.artifact {
+    let compiled = compile(&model.training, &config, &mut |event| match &event.artifact {
         Artifact::Graph(_) => {}
         Artifact::Optimized(graph, _) => texts.push(("optimized", graph.to_string())),
         Artifact::Program(program) => {
@@ -27,8 +28,8 @@ fn stages(name: &str, batch: usize, isa: Isa) -> Vec<(&'static str, String)> {
             texts.push(("asm", inspect::asm(code)));
         }
         Artifact::Code(_) => {}
-    })
-    .expect("it compiles");
+    });
+    assert!(compiled.is_ok() || !isa.is_available(), "{:?}", compiled.err());
     texts
 }
 

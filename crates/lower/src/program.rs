@@ -4,7 +4,7 @@ use bespoke_graph::IndexInput;
 use bespoke_loops::{Access, Kernel};
 use bespoke_tensor::{Tensor, Type};
 
-use crate::{Contraction, Panels, Sort};
+use crate::{Contraction, Isa, Panels, Sort};
 
 /// A buffer's position in [`Program::buffers`].
 pub type BufferIndex = usize;
@@ -181,6 +181,16 @@ impl Launch {
 }
 
 impl Program {
+    /// What its products are made of, within loops too: where the machine has less, it cannot run.
+    pub fn isa(&self) -> Isa {
+        let of = |launch: &Launch| match &launch.work {
+            Work::Contraction(c) => c.tile.vectors.isa(),
+            Work::Loop(scan) => scan.body.isa(),
+            Work::Loops(_) | Work::Sort(_) => Isa::Portable,
+        };
+        self.launches.iter().map(of).max().unwrap_or_default()
+    }
+
     /// The number of loop kernels and matrix products that code is generated for, within loops too.
     pub fn kernels(&self) -> usize {
         let count = |launch: &Launch| match &launch.work {

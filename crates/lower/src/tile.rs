@@ -24,6 +24,11 @@ impl Isa {
         asked.unwrap_or(Isa::Avx512).min(Isa::of_machine())
     }
 
+    /// Does this machine have it?
+    pub fn is_available(self) -> bool {
+        self <= Isa::of_machine()
+    }
+
     /// The calling convention of the tiles is that of Unix.
     #[cfg(all(target_arch = "x86_64", unix))]
     fn of_machine() -> Isa {
@@ -81,6 +86,15 @@ pub enum Vectors {
 }
 
 impl Vectors {
+    /// The least that has such vectors.
+    pub fn isa(self) -> Isa {
+        match self {
+            Vectors::Portable => Isa::Portable,
+            Vectors::Bytes(64) => Isa::Avx512,
+            Vectors::Bytes(_) => Isa::Avx2,
+        }
+    }
+
     /// The bytes of a vector.
     pub fn bytes(self) -> usize {
         match self {

@@ -1,10 +1,14 @@
 //! What can go wrong in a run.
 
+use bespoke_lower::Isa;
 use bespoke_tensor::Type;
 
 /// A program cannot run on what was given. Nothing was computed, no state has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
+    /// The code is for a machine with wider vectors.
+    #[error("the code needs {0} vectors, which this machine does not have")]
+    Isa(Isa),
     /// An input was not given.
     #[error("input `{name}` ({ty}) is missing")]
     MissingInput {

@@ -19,6 +19,8 @@ use crate::{
 pub struct Compiled {
     pub(crate) program: Program,
     pub(crate) code: ProgramCode,
+    /// What the machine must have.
+    isa: Isa,
 }
 
 impl Compiled {
@@ -29,7 +31,7 @@ impl Compiled {
     /// [`CodegenError`] if this machine is not supported or a kernel is refused.
     pub fn new(program: Program, isa: Isa, keep_text: bool) -> Result<Compiled, CodegenError> {
         let code = generate(&program, isa, keep_text)?;
-        Ok(Compiled { program, code })
+        Ok(Compiled { isa: isa.max(program.isa()), program, code })
     }
 
     /// The program.
@@ -82,8 +84,11 @@ impl Executable {
     /// compiled before.
     ///
     /// # Errors
-    /// [`RunError::Memory`] if there is not enough.
+    /// [`RunError::Memory`] if there is not enough; [`RunError::Isa`] if the code is for another machine.
     pub fn new(compiled: Arc<Compiled>, threads: usize, cached: bool) -> Result<Executable, RunError> {
+        if !compiled.isa.is_available() {
+            return Err(RunError::Isa(compiled.isa));
+        }
         let threads = team::resolve(threads);
         let team = team::get(threads);
         let threads = if team.is_some() { threads } else { 1 };

@@ -137,6 +137,7 @@ fn what_runs_once_serves_every_run_and_step() {
     for isa in [Isa::Portable, Isa::detect()] {
         let program = lower(&g, Config { isa, ..Config::default() }).unwrap();
         assert_eq!(bespoke_lower::verify(&program), Vec::<String>::new());
+        assert_eq!(program.isa(), isa, "what a machine must have to run it");
         let loops = program.launches.iter().filter_map(|l| match &l.work {
             Work::Loop(scan) => Some(scan.body.setup),
             _ => None,
